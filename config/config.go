@@ -1,0 +1,133 @@
+// Package config is the configuration file as Go values: plain structs,
+// defaults, loading, and validation that names every mistake by its key path.
+//
+// A configuration is read in layers: defaults, then the file (YAML, TOML or
+// JSON by its ending), then HOLDFAST_* environment variables, then flags. The
+// result is a [Config] that nothing changes afterwards; what runs is compiled
+// from it elsewhere.
+//
+// The package imports no other package of this module, starts no goroutine
+// and opens nothing but the file that it is told to load.
+package config
+
+import "time"
+
+// Config is one whole configuration. After [Load] it is valid and read-only.
+type Config struct {
+	Admin     Admin           `koanf:"admin"`
+	Log       Log             `koanf:"log"`
+	Listeners []Listener      `koanf:"listeners"`
+	Routes    []Route         `koanf:"routes"`
+	Pools     map[string]Pool `koanf:"pools"`
+	Shutdown  Shutdown        `koanf:"shutdown"`
+}
+
+// Admin is the operator's own listener.
+type Admin struct {
+	// Address is host:port. Empty: no admin listener.
+	Address string `koanf:"address"`
+}
+
+// Log says what is written where.
+type Log struct {
+	Level        string `koanf:"level"`         // debug | info | warn | error
+	Format       string `koanf:"format"`        // json | text
+	File         string `koanf:"file"`          // stderr | stdout | a path
+	Access       string `koanf:"access"`        // off | stdout | stderr | a path
+	AccessFormat string `koanf:"access_format"` // json | combined
+}
+
+// Listener is one bound socket and the rules for those who connect to it.
+type Listener struct {
+	Name           string           `koanf:"name"`
+	Address        string           `koanf:"address"` // host:port, [::]:port or unix:/path
+	TrustedProxies []string         `koanf:"trusted_proxies"`
+	Limits         Limits           `koanf:"limits"`
+	Timeouts       ListenerTimeouts `koanf:"timeouts"`
+}
+
+// Limits bound what strangers can take from one listener. 0 is no limit,
+// but for MaxHeaderBytes.
+type Limits struct {
+	MaxConnections           int   `koanf:"max_connections"`
+	MaxConnectionsPerIP      int   `koanf:"max_connections_per_ip"`
+	HandshakesPerSecondPerIP int   `koanf:"handshakes_per_second_per_ip"`
+	MaxHeaderBytes           Bytes `koanf:"max_header_bytes"`
+	MaxBodyBytes             Bytes `koanf:"max_body_bytes"`
+}
+
+// ListenerTimeouts bound how long a client may take.
+type ListenerTimeouts struct {
+	Header time.Duration `koanf:"header"` // whole request header: 408
+	Body   time.Duration `koanf:"body"`   // silence within a request body: 408
+	Idle   time.Duration `koanf:"idle"`   // between requests on a kept-alive connection
+}
+
+// Route sends the requests of some hosts below some path to a pool.
+type Route struct {
+	Name         string        `koanf:"name"`
+	Hosts        []string      `koanf:"hosts"` // exact, or *.suffix; empty: any
+	Path         string        `koanf:"path"`  // prefix, "/" by default
+	Pool         string        `koanf:"pool"`
+	PreserveHost bool          `koanf:"preserve_host"`
+	StripPrefix  string        `koanf:"strip_prefix"`
+	Timeouts     RouteTimeouts `koanf:"timeouts"`
+	Retries      int           `koanf:"retries"`
+}
+
+// RouteTimeouts bound how long a backend may take.
+type RouteTimeouts struct {
+	Connect  time.Duration `koanf:"connect"`
+	Response time.Duration `koanf:"response"` // request's end to answer's header: 504
+	Body     time.Duration `koanf:"body"`     // silence within an answer's body
+	Idle     time.Duration `koanf:"idle"`     // silence both ways on an upgraded socket; 0: for ever
+}
+
+// Pool is a set of backends that can stand in for each other.
+type Pool struct {
+	Balance     string    `koanf:"balance"`  // least_conn | p2c | round_robin | random | hash | first
+	HashKey     string    `koanf:"hash_key"` // source_ip | header:NAME | query:NAME | cookie:NAME | path
+	Sticky      *Sticky   `koanf:"sticky"`   // nil: not sticky
+	Backends    []Backend `koanf:"backends"`
+	Health      Health    `koanf:"health"`
+	WhenAllDown string    `koanf:"when_all_down"` // fail | try
+}
+
+// Sticky keeps a client on the backend that its first request was given.
+type Sticky struct {
+	By         string        `koanf:"by"`   // cookie | query | header | source_ip
+	Name       string        `koanf:"name"` // of the cookie, query parameter or header
+	TTL        time.Duration `koanf:"ttl"`
+	MaxEntries int           `koanf:"max_entries"` // table size; unused by cookie
+	Secret     string        `koanf:"secret"`      // signs cookies; empty: random, kept until the process ends
+}
+
+// Backend is one server of a pool.
+type Backend struct {
+	Name           string `koanf:"name"` // host:port of the URL by default
+	URL            string `koanf:"url"`  // http://host:port; ws:// means the same
+	Weight         int    `koanf:"weight"`
+	MaxConnections int    `koanf:"max_connections"` // 0: no limit
+}
+
+// Health says how a backend is probed. An empty Type means no probes: every
+// backend counts as up.
+type Health struct {
+	Type     string        `koanf:"type"` // "" | http | tcp | websocket
+	Path     string        `koanf:"path"`
+	Expect   string        `koanf:"expect"` // statuses, such as "200-399" or "200,204"
+	Interval time.Duration `koanf:"interval"`
+	Timeout  time.Duration `koanf:"timeout"`
+	Rise     int           `koanf:"rise"`
+	Fall     int           `koanf:"fall"`
+	Initial  string        `koanf:"initial"` // down | up
+	Retries  int           `koanf:"retries"` // of one probe, on connection errors only
+}
+
+// Shutdown bounds the farewell after SIGTERM.
+type Shutdown struct {
+	Deadline time.Duration `koanf:"deadline"`
+}
+
+// Bytes is a size in bytes, written as 512, 16KiB, 1MiB or 1GiB.
+type Bytes int64
