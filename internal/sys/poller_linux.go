@@ -1,0 +1,156 @@
+//go:build linux && (amd64 || arm64)
+
+package sys
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// HasPoller tells that this platform has [Poller].
+const HasPoller = true
+
+// What an [Event] may report.
+const (
+	Readable = unix.EPOLLIN
+	Writable = unix.EPOLLOUT
+	PeerShut = unix.EPOLLRDHUP // the peer will send no more
+	Hangup   = unix.EPOLLHUP   // both directions are over
+	Fault    = unix.EPOLLERR   // the socket has a pending error
+)
+
+// Event is one readiness report: What is a set of the bits above, Token and
+// Generation are what [Poller.Add] was given.
+type Event struct {
+	ev unix.EpollEvent
+}
+
+// What returns the readiness bits.
+func (e *Event) What() uint32 { return e.ev.Events }
+
+// Token returns the token given to Add.
+func (e *Event) Token() uint32 { return uint32(e.ev.Fd) } // #nosec G115 -- a bit pattern, not a number
+
+// Generation returns the generation given to Add.
+func (e *Event) Generation() uint32 { return uint32(e.ev.Pad) } // #nosec G115 -- a bit pattern, not a number
+
+// WakeToken is the token under which Wait reports a [Poller.Wake].
+const WakeToken = ^uint32(0)
+
+// Poller is an epoll instance, edge-triggered, with a way to wake its waiter.
+//
+// Add, Remove and Wake may be called from any goroutine. Wait is for one
+// goroutine only, the poller's owner.
+type Poller struct {
+	epfd   int
+	wakefd int
+}
+
+// NewPoller opens a poller. Close returns its two descriptors.
+func NewPoller() (*Poller, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create epoll instance: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epfd)
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	p := &Poller{epfd: epfd, wakefd: wakefd}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: -1}
+	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &ev); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("watch eventfd: %w", err)
+	}
+	return p, nil
+}
+
+// Add watches fd for every event, edge-triggered, until it is removed or
+// closed. token must not be [WakeToken]. Its first event comes at once.
+func (p *Poller) Add(fd int, token, generation uint32) error {
+	ev := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
+		Fd:     int32(token),      // #nosec G115 -- a bit pattern, not a number
+		Pad:    int32(generation), // #nosec G115 -- a bit pattern, not a number
+	}
+	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("watch descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// Remove stops watching fd.
+func (p *Poller) Remove(fd int) {
+	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, &unix.EpollEvent{})
+}
+
+// Poll fills events with what is ready now and never waits.
+func (p *Poller) Poll(events []Event) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// Wait fills events and returns how many there are: at least one, or zero
+// after timeoutMs milliseconds (-1: no limit) or a signal.
+func (p *Poller) Wait(events []Event, timeoutMs int) int {
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeoutMs), 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// Wake makes the current or next Wait return with an event of [WakeToken].
+func (p *Poller) Wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakefd, one[:])
+}
+
+// Woken takes the wake-ups off the counter; the owner calls it on WakeToken.
+func (p *Poller) Woken() {
+	var b [8]byte
+	_, _ = unix.Read(p.wakefd, b[:])
+}
+
+// Close returns the poller's descriptors. Nothing may use it afterwards.
+func (p *Poller) Close() {
+	_ = unix.Close(p.wakefd)
+	_ = unix.Close(p.epfd)
+}
+
+// Recv reads from a non-blocking socket. It tells Go's scheduler nothing,
+// which is right for a call that cannot wait. n is 0 with no error at the end
+// of the stream.
+func Recv(fd int, b []byte) (n int, errno Errno) {
+	r, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// Send writes to a non-blocking socket and returns how much it took. It tells
+// Go's scheduler nothing, and raises no SIGPIPE.
+func Send(fd int, b []byte) (n int, errno Errno) {
+	r, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// Unsent returns the bytes that a socket was given to send and its peer has
+// not acknowledged.
+func Unsent(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

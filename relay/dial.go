@@ -1,0 +1,217 @@
+//go:build linux && (amd64 || arm64)
+
+package relay
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+// open begins a pair on the caller's goroutine: it connects, sends what the
+// new connection takes of the handshake (on a near network, all of it) and has
+// both sockets watched. The loop is not woken for it; the answer does that.
+func (l *loop) open(c *Call) error {
+	// Counted before closing is looked at, so that a loop never ends between.
+	l.dialing.Add(1)
+	if l.closing.Load() {
+		l.dialing.Add(-1)
+		return ErrStopping
+	}
+	if err := l.start(c); err != nil {
+		l.dialing.Add(-1)
+		return err
+	}
+	return nil
+}
+
+func (l *loop) start(c *Call) error {
+	fd, err := sys.DialTCP(c.Backend)
+	if err != nil {
+		return err
+	}
+	now := l.clock()
+	p := &pair{
+		owner: c.Owner,
+		wheel: -1,
+		last:  now,
+		began: now,
+		due:   now + max(1, c.Connect.Milliseconds()),
+		idle:  c.Idle.Milliseconds(),
+		call: &dial{
+			request: c.Request,
+			early:   c.Early,
+			answer:  now + max(1, c.Answer.Milliseconds()),
+		},
+	}
+	if c.Idle > 0 {
+		p.idle = max(1, p.idle)
+	}
+	p.ends[Client].fd = int32(c.Client) // #nosec G115 -- descriptors are small
+	p.ends[Backend].fd = int32(fd)      // #nosec G115
+	if n, errno := sys.Send(fd, c.Request); errno == 0 {
+		p.call.connected = true
+		p.call.request = c.Request[n:]
+	}
+	if err := l.table.put(p); err != nil {
+		sys.Close(fd)
+		return err
+	}
+	// The client's socket comes last: see adopt.
+	err = l.poll.Add(fd, p.slot<<1|Backend, p.gen)
+	if err == nil {
+		err = l.poll.Add(c.Client, p.slot<<1|Client, p.gen)
+	}
+	if err != nil {
+		l.table.drop(p)
+		sys.Close(fd)
+	}
+	return err
+}
+
+// dial brings a pair that is not open yet as far as its sockets allow.
+func (l *loop) dial(p *pair) {
+	c, b := p.call, &p.ends[Backend]
+	if p.ends[Client].hup {
+		l.fail(p, Failure{Cause: ClientGone})
+		return
+	}
+	for len(c.request) > 0 && b.writable {
+		n, errno := sys.Send(int(b.fd), c.request)
+		switch errno {
+		case 0:
+			c.connected = true
+			c.request = c.request[n:]
+		case sys.EAGAIN:
+			b.writable = false
+		case sys.EINTR:
+		default:
+			l.fail(p, Failure{Cause: c.cause(), Err: errno})
+			return
+		}
+	}
+	for b.readable && p.state == dialing {
+		n, errno := sys.Recv(int(b.fd), l.buf)
+		switch {
+		case errno == sys.EAGAIN:
+			b.readable = false
+		case errno == sys.EINTR:
+		case errno != 0:
+			l.fail(p, Failure{Cause: c.cause(), Err: errno})
+		case n == 0:
+			l.fail(p, Failure{Cause: c.cause(), Err: errors.New("end of stream before an answer")})
+		default:
+			if n < len(l.buf) && !b.hup {
+				b.readable = false
+			}
+			l.answer(p, l.buf[:n])
+		}
+	}
+}
+
+// cause tells a connection that failed from one that broke.
+func (c *dial) cause() Cause {
+	if c.connected {
+		return BackendEnded
+	}
+	return ConnectFailed
+}
+
+// answer takes bytes of the backend's answer to the handshake and opens the
+// pair once its header is whole and its owner content.
+func (l *loop) answer(p *pair, data []byte) {
+	c := p.call
+	if len(c.head) > 0 {
+		c.head = append(c.head, data...)
+		data = c.head
+	}
+	var head []byte
+	for {
+		end := bytes.Index(data, []byte("\r\n\r\n"))
+		if end < 0 {
+			if c.skipped+len(data) > maxAnswer {
+				l.fail(p, Failure{Cause: AnswerTooLarge})
+				return
+			}
+			if len(c.head) != len(data) {
+				c.head = bytes.Clone(data)
+			}
+			return
+		}
+		head = data[:end+4]
+		if !isInterim(head) {
+			break
+		}
+		if c.skipped += len(head); c.skipped > maxAnswer {
+			l.fail(p, Failure{Cause: AnswerTooLarge})
+			return
+		}
+		data = data[len(head):]
+	}
+	out, err := p.owner.Answer(l.out[:0], head)
+	if err != nil {
+		l.fail(p, Failure{Cause: NotUpgraded, Err: err, Received: bytes.Clone(data)})
+		return
+	}
+	l.begin(p, out, data[len(head):])
+}
+
+// begin opens a pair: first is the client's answer, early what the backend
+// sent right behind its own.
+func (l *loop) begin(p *pair, first, early []byte) {
+	c := p.call
+	p.call = nil
+	p.state = open
+	p.last, p.began = l.now, l.now
+	l.dialing.Add(-1)
+	l.pairs.Add(1)
+	l.wheel.disarm(p)
+	if limit := p.limit(); limit > 0 {
+		l.rearm(p, l.now+limit)
+	}
+	// Counted before the client can know.
+	p.owner.Opened()
+	if len(c.early) > 0 {
+		l.inspect(p, Client, c.early)
+		p.ends[Backend].pend = append(l.spare(), c.early...)
+	}
+	if len(early) > 0 {
+		first = append(first, l.inspect(p, Backend, early)...)
+	}
+	l.out = first[:0]
+	if l.deliver(p, Client, first) {
+		l.turn(p)
+	}
+}
+
+// late is called when a dialing pair is due.
+func (l *loop) late(p *pair) {
+	c := p.call
+	switch {
+	case !c.connected:
+		l.fail(p, Failure{Cause: ConnectTimeout})
+	case l.now < c.answer:
+		l.rearm(p, c.answer)
+	default:
+		l.fail(p, Failure{Cause: AnswerTimeout})
+	}
+}
+
+// fail ends a dialing pair and gives the client back.
+func (l *loop) fail(p *pair, f Failure) {
+	p.state = dead
+	l.wheel.disarm(p)
+	l.table.drop(p)
+	l.dialing.Add(-1)
+	f.Client = int(p.ends[Client].fd)
+	l.poll.Remove(f.Client)
+	if f.Cause == NotUpgraded {
+		f.Backend = int(p.ends[Backend].fd)
+		l.poll.Remove(f.Backend)
+	} else {
+		f.Backend = -1
+		sys.Close(int(p.ends[Backend].fd))
+	}
+	p.owner.Failed(f)
+}

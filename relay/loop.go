@@ -1,0 +1,217 @@
+//go:build linux && (amd64 || arm64)
+
+package relay
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+const (
+	// bufferSize is the most that one read takes, so the most that a pair
+	// holds back for a slow peer in one direction.
+	bufferSize = 256 << 10
+	// turnBytes is what one pair may move in one direction before the other
+	// pairs of its loop have their turn.
+	turnBytes = 1 << 20
+)
+
+// loop is one event loop: an epoll instance, one goroutine, and the pairs in
+// its table. The goroutine alone touches pairs, wheel, work and the buffers.
+type loop struct {
+	poll  *sys.Poller
+	table table
+	wheel wheel
+	began time.Time
+	now   int64 // milliseconds since began, read once a wakeup
+
+	buf  []byte    // what a read reads into
+	out  []byte    // what is put together to be sent
+	pool [][]byte  // spare buffers for what a side has not taken
+	work []*pair   // pairs whose turn ended before their bytes did
+	bye  *farewell // once one was ordered: new pairs are refused
+
+	// Orders from other goroutines, looked at on a wake-up.
+	orders  atomic.Pointer[farewell]
+	closing atomic.Bool
+	done    chan struct{}
+
+	_       [64]byte // the counters have cache lines of their own
+	pairs   atomic.Int64
+	dialing atomic.Int64
+	bytes   [2]atomic.Uint64
+	frames  [2][kinds]atomic.Uint64
+}
+
+func newLoop() (*loop, error) {
+	poll, err := sys.NewPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		poll:  poll,
+		began: time.Now(),
+		buf:   make([]byte, bufferSize),
+		done:  make(chan struct{}),
+	}
+	go l.run()
+	return l, nil
+}
+
+func (l *loop) load() int64 { return l.pairs.Load() + l.dialing.Load() }
+
+func (l *loop) stats(s *Stats) {
+	s.Pairs += l.pairs.Load()
+	s.Dialing += l.dialing.Load()
+	for side := range l.bytes {
+		s.Bytes[side] += l.bytes[side].Load()
+		for k := range l.frames[side] {
+			s.Frames[side][k] += l.frames[side][k].Load()
+		}
+	}
+}
+
+func (l *loop) farewell(f *farewell) {
+	l.orders.Store(f)
+	l.poll.Wake()
+}
+
+func (l *loop) close() {
+	if l.closing.CompareAndSwap(false, true) {
+		l.poll.Wake()
+	}
+	<-l.done
+}
+
+func (l *loop) clock() int64 { return time.Since(l.began).Milliseconds() }
+
+// run is the loop's goroutine.
+func (l *loop) run() {
+	defer close(l.done)
+	events := make([]sys.Event, 512)
+	for {
+		// What is ready is taken without telling Go's scheduler; only a wait
+		// that may last does, so that it can use the processor meanwhile.
+		n := l.poll.Poll(events)
+		if n == 0 && len(l.work) == 0 {
+			n = l.poll.Wait(events, l.wheel.wait(l.clock()))
+		}
+		l.now = l.clock()
+		for i := range events[:n] {
+			l.event(&events[i])
+		}
+		l.overtime()
+		if l.closing.Load() {
+			l.table.each(l.cut)
+			if l.load() == 0 {
+				l.poll.Close()
+				return
+			}
+		}
+		l.wheel.advance(l.now, l.expire)
+	}
+}
+
+// event turns one readiness report into progress of its pair.
+func (l *loop) event(ev *sys.Event) {
+	token := ev.Token()
+	if token == sys.WakeToken {
+		l.poll.Woken()
+		if f := l.orders.Swap(nil); f != nil {
+			l.bye = f
+			due := max(l.now, f.at.Sub(l.began).Milliseconds())
+			l.table.each(func(p *pair) { l.leave(p, f.code, f.reason, due) })
+		}
+		return
+	}
+	p := l.table.get(token >> 1)
+	if p == nil || p.gen != ev.Generation() {
+		return // an event for a pair that ended earlier in this batch
+	}
+	side, what := int(token&1), ev.What()
+	e := &p.ends[side]
+	over := what&(sys.PeerShut|sys.Hangup|sys.Fault) != 0
+	e.hup = e.hup || over
+	e.readable = e.readable || over || what&sys.Readable != 0
+	e.writable = e.writable || what&(sys.Writable|sys.Hangup|sys.Fault) != 0
+	if !p.adopted && (side != Client || !l.adopt(p)) {
+		return
+	}
+	switch p.state {
+	case dialing:
+		l.dial(p)
+	case open, leaving:
+		l.turn(p)
+	}
+}
+
+// adopt takes a pair over from its opener, which watches the client's socket
+// last: once that has reported, the opener touches neither descriptor any
+// more, and they may be closed. It is false if the pair ended at once.
+func (l *loop) adopt(p *pair) bool {
+	p.adopted = true
+	l.wheel.arm(p)
+	if l.bye != nil {
+		l.fail(p, Failure{Cause: Stopping})
+		return false
+	}
+	return true
+}
+
+// overtime gives another turn to the pairs that had more to move.
+func (l *loop) overtime() {
+	n := len(l.work)
+	for _, p := range l.work[:n] {
+		p.queued = false
+		if p.state == open || p.state == leaving {
+			l.turn(p)
+		}
+	}
+	m := copy(l.work, l.work[n:])
+	clear(l.work[m:])
+	l.work = l.work[:m]
+}
+
+// expire is called by the wheel when a pair is due and out of the wheel.
+func (l *loop) expire(p *pair) {
+	switch p.state {
+	case dialing:
+		l.late(p)
+	case leaving:
+		l.end(p, neither)
+	case open:
+		limit := p.limit()
+		switch {
+		case limit == 0:
+		case l.now-p.last < limit:
+			l.rearm(p, p.last+limit)
+		case p.ends[Client].eof || p.ends[Backend].eof:
+			l.end(p, neither)
+		default:
+			l.leave(p, 1001, "idle timeout", l.now+lastWords.Milliseconds())
+		}
+	}
+}
+
+// rearm sets the time at which the wheel calls p next.
+func (l *loop) rearm(p *pair, due int64) {
+	l.wheel.disarm(p)
+	p.due = due
+	l.wheel.arm(p)
+}
+
+// cut ends a pair at once.
+func (l *loop) cut(p *pair) {
+	switch {
+	case !p.adopted:
+		// Its opener still holds the descriptors; it is adopted, and then cut,
+		// as soon as the client's socket reports.
+	case p.state == dialing:
+		l.fail(p, Failure{Cause: Stopping})
+	case p.state == open || p.state == leaving:
+		p.note(ByHoldfast, "stopped")
+		l.end(p, neither)
+	}
+}

@@ -1,0 +1,107 @@
+//go:build linux && (amd64 || arm64)
+
+package relay
+
+import "time"
+
+type state uint8
+
+const (
+	dialing state = iota // the backend has not agreed yet
+	open
+	leaving // a Close is on its way to the client, or waits for a boundary
+	dead
+)
+
+// end is one side of a pair.
+type end struct {
+	fd       int32
+	readable bool // a read may deliver something
+	writable bool // a write may take something
+	hup      bool // an end or an error was reported: a short read is not the last
+	eof      bool // its FIN was read
+	shut     bool // our FIN was sent to it
+	scan     Scanner
+	frames   uint64 // that it sent
+	bytes    uint64 // that it sent
+	pend     []byte // bytes for it that it has not taken yet
+}
+
+// pair is two ends and what belongs to neither. Its opener fills it in and
+// puts it into the loop's table; from then on the loop alone touches it, and
+// does nothing but note readiness until it has adopted it.
+type pair struct {
+	ends    [2]end
+	state   state
+	adopted bool // its opener is done with it
+	said    bool // a Close has been put into the stream to the client, or need not be
+	queued  bool // in the loop's list of pairs with work left
+	noted   bool // ender and reason are settled
+	ender   Ender
+	code    uint16 // of the farewell
+	wheel   int16  // its slot in the wheel, -1: none
+	slot    uint32 // in the table
+	gen     uint32 // of that slot
+
+	owner  Owner
+	reason string
+
+	// Milliseconds on the loop's clock.
+	last  int64 // a byte last came, or the pair began
+	began int64 // Open, and once open the 101
+	due   int64 // the wheel calls at this time or later
+	idle  int64 // 0: no limit
+
+	next, prev *pair // in a slot of the wheel
+
+	call *dial // nil once open
+}
+
+// dial is what a pair needs until it is open, and no longer.
+type dial struct {
+	request   []byte // not sent yet
+	early     []byte
+	head      []byte // an answer header that came in pieces
+	skipped   int    // bytes of interim answers
+	answer    int64  // deadline, milliseconds on the loop's clock
+	connected bool
+}
+
+// note settles who ended the pair; the first word counts.
+func (p *pair) note(by Ender, reason string) {
+	if !p.noted {
+		p.noted, p.ender, p.reason = true, by, reason
+	}
+}
+
+// limit returns the milliseconds of silence that end an open pair, 0: none do.
+func (p *pair) limit() int64 {
+	half := HalfCloseIdle.Milliseconds()
+	if (p.ends[Client].eof || p.ends[Backend].eof) && (p.idle == 0 || p.idle > half) {
+		return half
+	}
+	return p.idle
+}
+
+// summary tells what the pair was.
+func (p *pair) summary(now int64) Summary {
+	s := Summary{
+		Ender:  p.ender,
+		Reason: p.reason,
+		Opened: time.Duration(now-p.began) * time.Millisecond,
+	}
+	for side := range p.ends {
+		s.Bytes[side] = p.ends[side].bytes
+		s.Frames[side] = p.ends[side].frames
+	}
+	switch p.ender {
+	case ByHoldfast:
+		s.Code = p.code
+	default:
+		s.Code = p.ends[p.ender].scan.CloseCode()
+	}
+	if s.Code == 0 {
+		s.Code = 1006
+	}
+	return s
+}

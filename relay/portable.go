@@ -1,0 +1,402 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+// portable is the engine for systems without epoll: two goroutines a pair,
+// blocking reads and writes, the same contract. It is meant for development;
+// what is fast is the loop.
+type portable struct {
+	mu     sync.Mutex // guards joints, bye
+	joints map[*joint]struct{}
+	bye    *farewell
+
+	all     sync.WaitGroup
+	pairs   atomic.Int64
+	dialing atomic.Int64
+	bytes   [2]atomic.Uint64
+	frames  [2][kinds]atomic.Uint64
+}
+
+func newPortable() *portable { return &portable{joints: map[*joint]struct{}{}} }
+
+func (e *portable) load() int64 { return e.pairs.Load() + e.dialing.Load() }
+
+func (e *portable) stats(s *Stats) {
+	s.Pairs += e.pairs.Load()
+	s.Dialing += e.dialing.Load()
+	for side := range e.bytes {
+		s.Bytes[side] += e.bytes[side].Load()
+		for k := range e.frames[side] {
+			s.Frames[side][k] += e.frames[side][k].Load()
+		}
+	}
+}
+
+func (e *portable) farewell(f *farewell) {
+	e.mu.Lock()
+	e.bye = f
+	all := make([]*joint, 0, len(e.joints))
+	for j := range e.joints {
+		all = append(all, j)
+	}
+	e.mu.Unlock()
+	for _, j := range all {
+		j.leave(f.code, f.reason, time.Until(f.at))
+	}
+}
+
+func (e *portable) close() {
+	e.mu.Lock()
+	if e.bye == nil {
+		e.bye = &farewell{}
+	}
+	for j := range e.joints {
+		j.note(ByHoldfast, "stopped")
+		j.cut()
+	}
+	e.mu.Unlock()
+	e.all.Wait()
+}
+
+// joint is a pair of the portable engine.
+type joint struct {
+	e     *portable
+	owner Owner
+	conns [2]net.Conn
+	idle  time.Duration
+	began time.Time
+	last  atomic.Int64 // nanoseconds since began
+
+	// toClient serialises what is written to the client, so that a Close goes
+	// in between two frames. It guards scans[Backend], said and bye.
+	toClient sync.Mutex
+	said     bool
+	bye      *farewell
+
+	scans  [2]Scanner
+	bytes  [2]uint64
+	frames [2]uint64
+	eof    [2]atomic.Bool
+
+	noteOnce sync.Once
+	ender    Ender
+	reason   string
+	timer    *time.Timer
+}
+
+func (j *joint) note(by Ender, reason string) {
+	j.noteOnce.Do(func() { j.ender, j.reason = by, reason })
+}
+
+func (j *joint) cut() {
+	_ = j.conns[Client].Close()
+	_ = j.conns[Backend].Close()
+}
+
+func (e *portable) open(c *Call) error {
+	file := os.NewFile(uintptr(c.Client), "client")
+	client, err := net.FileConn(file) // a duplicate: c.Client stays the caller's until the end
+	if err != nil {
+		return fmt.Errorf("take over descriptor %d: %w", c.Client, err)
+	}
+	e.dialing.Add(1)
+	e.all.Go(func() {
+		defer func() { _ = file.Close() }()
+		e.dial(c, client)
+	})
+	return nil
+}
+
+// dial connects, has the answer judged, and pumps until the pair has ended.
+func (e *portable) dial(c *Call, client net.Conn) {
+	fail := func(f Failure) {
+		e.dialing.Add(-1)
+		f.Client = descriptor(client)
+		_ = client.Close()
+		c.Owner.Failed(f)
+	}
+	began := time.Now()
+	conn, err := net.DialTimeout("tcp", c.Backend.String(), c.Connect)
+	if err != nil {
+		cause := ConnectFailed
+		if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
+			cause = ConnectTimeout
+		}
+		fail(Failure{Cause: cause, Err: err, Backend: -1})
+		return
+	}
+	_ = conn.SetDeadline(began.Add(c.Answer))
+	_, err = conn.Write(c.Request)
+	var head, received []byte
+	br := bufio.NewReader(conn)
+	for err == nil {
+		if head, err = readHead(br); err == nil && !isInterim(head) {
+			break
+		}
+	}
+	if err != nil {
+		_ = conn.Close()
+		cause := BackendEnded
+		switch {
+		case errors.Is(err, errAnswerTooLarge):
+			cause = AnswerTooLarge
+		case isTimeout(err):
+			cause = AnswerTimeout
+		}
+		fail(Failure{Cause: cause, Err: err, Backend: -1})
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	early, _ := br.Peek(br.Buffered())
+	out, err := c.Owner.Answer(nil, head)
+	if err != nil {
+		received = append(bytes.Clone(head), early...)
+		fd := descriptor(conn)
+		_ = conn.Close()
+		fail(Failure{Cause: NotUpgraded, Err: err, Backend: fd, Received: received})
+		return
+	}
+	j := &joint{e: e, owner: c.Owner, conns: [2]net.Conn{client, conn}, idle: c.Idle, began: time.Now()}
+	e.mu.Lock()
+	if e.bye != nil {
+		e.mu.Unlock()
+		_ = conn.Close()
+		fail(Failure{Cause: Stopping, Backend: -1})
+		return
+	}
+	e.joints[j] = struct{}{}
+	e.mu.Unlock()
+	j.run(c.Early, out, early)
+}
+
+// run pumps both ways and returns when the pair has ended.
+func (j *joint) run(fromClient, answer, fromBackend []byte) {
+	e := j.e
+	e.dialing.Add(-1)
+	e.pairs.Add(1)
+	j.owner.Opened()
+	j.timer = time.AfterFunc(time.Hour, j.silent)
+	if j.idle > 0 {
+		j.timer.Reset(j.idle)
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		j.pump(Client, fromClient)
+	})
+	both.Go(func() {
+		if _, err := j.conns[Client].Write(answer); err != nil {
+			j.broke(Client)
+		}
+		j.pump(Backend, fromBackend)
+	})
+	both.Wait()
+	j.timer.Stop()
+	j.cut()
+	e.mu.Lock()
+	delete(e.joints, j)
+	e.mu.Unlock()
+	e.pairs.Add(-1)
+	j.owner.Closed(j.summary())
+}
+
+// pump moves bytes from one side to the other until its end.
+func (j *joint) pump(from int, early []byte) {
+	src, dst := j.conns[from], j.conns[1-from]
+	if len(early) > 0 && !j.pass(from, early) {
+		return
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			j.last.Store(int64(time.Since(j.began)))
+			if !j.pass(from, buf[:n]) {
+				return
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			j.eof[from].Store(true)
+			j.note(ender(from), "end of stream")
+			if h, ok := dst.(interface{ CloseWrite() error }); ok {
+				_ = h.CloseWrite()
+			}
+			j.last.Store(int64(time.Since(j.began)))
+			j.timer.Reset(j.limit())
+			return
+		default:
+			j.broke(from)
+			return
+		}
+	}
+}
+
+// pass follows the frames in b and writes to the other side what it is to get.
+func (j *joint) pass(from int, b []byte) bool {
+	to := 1 - from
+	if to == Client {
+		j.toClient.Lock()
+		defer j.toClient.Unlock()
+	}
+	var t Tally
+	j.bytes[from] += uint64(len(b))
+	j.e.bytes[from].Add(uint64(len(b)))
+	scan := &j.scans[from]
+	out := b
+	if to == Client && (j.said || j.bye != nil) {
+		out = nil
+		for len(b) > 0 {
+			n := scan.Next(b, &t)
+			if !j.said {
+				out = append(out, b[:n]...)
+				if scan.Boundary() {
+					j.said = true
+					out = appendClose(out, j.bye.code, j.bye.reason)
+				}
+			}
+			b = b[n:]
+		}
+	} else {
+		scan.Scan(b, &t)
+	}
+	for k, n := range t {
+		j.frames[from] += uint64(n)
+		j.e.frames[from][k].Add(uint64(n))
+	}
+	if scan.Closed() {
+		j.note(ender(from), "close frame")
+	}
+	if len(out) == 0 {
+		return true
+	}
+	if _, err := j.conns[to].Write(out); err != nil {
+		j.broke(to)
+		return false
+	}
+	return true
+}
+
+// broke ends the pair because a side was reset, and resets the other.
+func (j *joint) broke(side int) {
+	j.note(ender(side), "reset")
+	if c, ok := j.conns[1-side].(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	j.cut()
+}
+
+// leave has the client read a Close between two frames and cuts the pair after
+// within.
+func (j *joint) leave(code uint16, reason string, within time.Duration) {
+	j.note(ByHoldfast, reason)
+	time.AfterFunc(within, j.cut)
+	// A client that reads nothing holds the lock: the pair then ends by the
+	// deadline, or as soon as the frame in the way has passed.
+	go func() {
+		j.toClient.Lock()
+		defer j.toClient.Unlock()
+		if j.bye != nil {
+			return
+		}
+		j.bye = &farewell{code: code, reason: reason}
+		if scan := &j.scans[Backend]; !j.said && scan.Boundary() {
+			j.said = true
+			if !scan.Closed() {
+				_, _ = j.conns[Client].Write(appendClose(nil, code, reason))
+			}
+		}
+	}()
+}
+
+func (j *joint) limit() time.Duration {
+	if (j.eof[Client].Load() || j.eof[Backend].Load()) && (j.idle == 0 || j.idle > HalfCloseIdle) {
+		return HalfCloseIdle
+	}
+	return j.idle
+}
+
+// silent is called by the timer when the pair may have been idle for too long.
+func (j *joint) silent() {
+	limit := j.limit()
+	if limit == 0 {
+		return
+	}
+	if left := limit - (time.Since(j.began) - time.Duration(j.last.Load())); left > 0 {
+		j.timer.Reset(left)
+		return
+	}
+	if j.eof[Client].Load() || j.eof[Backend].Load() {
+		j.cut()
+		return
+	}
+	j.leave(1001, "idle timeout", lastWords)
+}
+
+func (j *joint) summary() Summary {
+	s := Summary{Bytes: j.bytes, Frames: j.frames, Ender: j.ender, Reason: j.reason, Opened: time.Since(j.began)}
+	j.toClient.Lock()
+	defer j.toClient.Unlock()
+	if j.ender != ByHoldfast {
+		s.Code = j.scans[j.ender].CloseCode()
+	} else if j.bye != nil {
+		s.Code = j.bye.code
+	}
+	if s.Code == 0 {
+		s.Code = 1006
+	}
+	return s
+}
+
+var errAnswerTooLarge = errors.New("answer header above 32 KiB")
+
+// readHead reads up to and with the empty line that ends a header.
+func readHead(br *bufio.Reader) ([]byte, error) {
+	var head []byte
+	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+		if len(head) > maxAnswer {
+			return nil, errAnswerTooLarge
+		}
+		c, err := br.ReadByte()
+		if err != nil {
+			return nil, err
+		}
+		head = append(head, c)
+	}
+	return head, nil
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// descriptor returns a duplicate of a connection's descriptor, -1 if it has
+// none any more.
+func descriptor(c net.Conn) int {
+	fd := -1
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return fd
+	}
+	_ = raw.Control(func(s uintptr) {
+		if n, err := sys.Dup(int(s)); err == nil {
+			fd = n
+		}
+	})
+	return fd
+}

@@ -1,0 +1,276 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+// Sides of a pair, and directions by the side that sends.
+const (
+	Client  = 0
+	Backend = 1
+)
+
+const (
+	// maxAnswer bounds the header of a backend's answer to a handshake, in
+	// bytes, interim answers included.
+	maxAnswer = 32 << 10
+	// HalfCloseIdle ends a pair of which one side has sent its FIN and the
+	// other has sent nothing for this long.
+	HalfCloseIdle = 30 * time.Second
+	// lastWords is how long a client has to answer a Close before its
+	// connection is closed under it, where no deadline says otherwise.
+	lastWords = time.Second
+)
+
+// Call is what a pair is made of.
+type Call struct {
+	// Client is the descriptor of a connected, non-blocking stream socket. The
+	// relay owns it once Open has returned nil.
+	Client int
+	// Early are the bytes that the client sent behind its handshake. They
+	// reach the backend after its 101. The relay does not change them and
+	// keeps no reference once the pair is open.
+	Early []byte
+	// Backend is where to connect.
+	Backend netip.AddrPort
+	// Request is the handshake for the backend, a whole HTTP/1.1 request head.
+	Request []byte
+	// Connect bounds the TCP connection, Answer the time from Open to the
+	// backend's whole answer header. Both must be above 0.
+	Connect, Answer time.Duration
+	// Idle ends a pair that was silent both ways for this long; 0: never.
+	Idle time.Duration
+	// Owner is told what becomes of the pair.
+	Owner Owner
+}
+
+// Owner is told what becomes of a pair: Answer any number of times, then
+// either Failed once, or Opened and Closed once each. The methods are called
+// on an event loop that thousands of sockets wait for, so they must not block.
+type Owner interface {
+	// Answer judges the header of the backend's answer, which ends with an
+	// empty line and is valid only during the call. It appends what the client
+	// is to read to dst, or returns an error, which leads to Failed.
+	Answer(dst, head []byte) ([]byte, error)
+	// Opened tells that the answer is on its way to the client.
+	Opened()
+	// Failed tells that no WebSocket came about and gives back what is named
+	// in f.
+	Failed(f Failure)
+	// Closed tells that the pair has ended and both its sockets are closed.
+	Closed(s Summary)
+}
+
+// Cause says why a pair never opened.
+type Cause uint8
+
+// Causes of a [Failure].
+const (
+	ConnectFailed  Cause = iota + 1 // refused, unreachable: the backend has seen nothing
+	ConnectTimeout                  // no connection within Call.Connect
+	AnswerTimeout                   // no whole answer within Call.Answer
+	BackendEnded                    // the backend ended before its answer was whole
+	NotUpgraded                     // Owner.Answer returned an error
+	AnswerTooLarge                  // an answer header above 32 KiB
+	ClientGone                      // the client ended first
+	Stopping                        // the relay is saying farewell
+)
+
+// Failure gives a client back, with the reason.
+type Failure struct {
+	Cause Cause
+	// Err is the system's error or that of Owner.Answer; may be nil.
+	Err error
+	// Client is the descriptor that Open took. The receiver owns it.
+	Client int
+	// Backend is a descriptor if Cause is NotUpgraded, otherwise -1. The
+	// receiver owns it.
+	Backend int
+	// Received are the bytes that Backend has sent so far, header included, if
+	// Cause is NotUpgraded. The receiver owns them.
+	Received []byte
+}
+
+// Ender says who ended a pair.
+type Ender uint8
+
+// Enders of a pair: the side that first sent a Close frame or ended its
+// connection, or Holdfast itself.
+const (
+	ByClient Ender = iota
+	ByBackend
+	ByHoldfast
+)
+
+func (e Ender) String() string {
+	switch e {
+	case ByClient:
+		return "client"
+	case ByBackend:
+		return "backend"
+	}
+	return "holdfast"
+}
+
+// Summary is what a pair was.
+type Summary struct {
+	Bytes  [2]uint64 // WebSocket bytes delivered by that side
+	Frames [2]uint64 // frames that began in them
+	// Code is the status code of the first Close frame: 1005 if it had none,
+	// 1006 if none was seen (RFC 6455, section 7.1.5).
+	Code   uint16
+	Ender  Ender
+	Reason string        // "close frame", "end of stream", "reset", "idle timeout" or that of the farewell
+	Opened time.Duration // from the 101 to the end
+}
+
+// Stats are totals over all pairs since the relay began, but for Pairs and
+// Dialing, which are current.
+type Stats struct {
+	Pairs   int64
+	Dialing int64
+	Bytes   [2]uint64
+	Frames  [2][kinds]uint64
+}
+
+// ErrStopping is returned by Open after Farewell or Close.
+var ErrStopping = errors.New("relay is stopping")
+
+// Options of a Relay.
+type Options struct {
+	// Loops is the number of event loops; at least 1. Each keeps one
+	// processor busy at full load, so GOMAXPROCS is a good number.
+	Loops int
+	// Portable chooses the engine without epoll where both exist.
+	Portable bool
+}
+
+// Relay owns pairs. All methods are safe for concurrent use.
+type Relay struct {
+	engines  []engine
+	next     atomic.Uint32
+	stopping atomic.Bool
+}
+
+// engine is what differs between systems.
+type engine interface {
+	open(c *Call) error
+	load() int64 // pairs, dialing ones included
+	stats(*Stats)
+	farewell(*farewell)
+	close()
+}
+
+// farewell is one order to end every pair.
+type farewell struct {
+	code   uint16
+	reason string
+	at     time.Time // deadline
+}
+
+// New starts a relay. Close ends it.
+func New(o Options) (*Relay, error) {
+	r := &Relay{}
+	if o.Portable || !sys.HasPoller {
+		r.engines = []engine{newPortable()}
+		return r, nil
+	}
+	for range max(1, o.Loops) {
+		e, err := newLoop()
+		if err != nil {
+			r.Close()
+			return nil, err
+		}
+		r.engines = append(r.engines, e)
+	}
+	return r, nil
+}
+
+// Open connects to c.Backend and makes a pair of it and c.Client once the
+// backend has agreed. It does not wait: Owner hears how it went. When it
+// returns an error nothing has happened and the caller still owns c.Client.
+func (r *Relay) Open(c *Call) error {
+	if r.stopping.Load() {
+		return ErrStopping
+	}
+	return r.least().open(c)
+}
+
+// least returns the engine with the fewest pairs, beginning elsewhere each time
+// so that equal ones take turns.
+func (r *Relay) least() engine {
+	n := len(r.engines)
+	at := int(r.next.Add(1)) % n
+	best := r.engines[at]
+	low := best.load()
+	for i := 1; i < n; i++ {
+		if e := r.engines[(at+i)%n]; e.load() < low {
+			best, low = e, e.load()
+		}
+	}
+	return best
+}
+
+// Stats returns the totals so far.
+func (r *Relay) Stats() (s Stats) {
+	for _, e := range r.engines {
+		e.stats(&s)
+	}
+	return s
+}
+
+// Farewell ends every pair politely: each client reads a Close frame with code
+// and reason on a frame boundary, and pairs that have not ended by the
+// deadline of ctx are closed. New pairs are refused from now on. It returns
+// when no pair is left, or with an error if some had to be cut.
+func (r *Relay) Farewell(ctx context.Context, code uint16, reason string) error {
+	r.stopping.Store(true)
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(24 * time.Hour)
+	}
+	for _, e := range r.engines {
+		e.farewell(&farewell{code: code, reason: reason, at: deadline})
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s := r.Stats()
+		if s.Pairs+s.Dialing == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Close cuts every pair that is left, ends the loops and returns when their
+// goroutines have ended.
+func (r *Relay) Close() {
+	r.stopping.Store(true)
+	for _, e := range r.engines {
+		e.close()
+	}
+}
+
+func ender(side int) Ender {
+	if side == Client {
+		return ByClient
+	}
+	return ByBackend
+}
+
+// isInterim tells a 1xx answer other than 101 (RFC 9110, section 15.2).
+func isInterim(head []byte) bool {
+	const at = len("HTTP/1.1 ")
+	return len(head) > at+3 && head[at] == '1' && string(head[at:at+3]) != "101"
+}
