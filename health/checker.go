@@ -1,0 +1,72 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// checker asks one backend once. It is used by one goroutine at a time.
+type checker interface {
+	// check returns within ctx, whose deadline is the probe's; a cancelled ctx
+	// ends it at once. It leaves no connection and no goroutine behind.
+	check(ctx context.Context) answer
+}
+
+// answer is what a check has found.
+type answer struct {
+	what string    // on success, in a few words
+	err  error     // nil: passed; put into words by why
+	at   time.Time // when the outcome was known, which may be before check returned
+}
+
+func passed(what string) answer { return answer{what: what, at: time.Now()} }
+func failed(err error) answer   { return answer{err: err, at: time.Now()} }
+
+// newChecker never fails: a Spec that nobody validated makes every check fail,
+// which an operator sees, where a missing checker would pass unseen.
+func newChecker(t Target) checker {
+	var (
+		c   checker
+		err error
+	)
+	switch t.Spec.Type {
+	case "http":
+		c, err = newHTTPChecker(t)
+	case "tcp":
+		c = tcpChecker{address: t.Address}
+	case "websocket":
+		c = newWebSocketChecker(t)
+	default:
+		err = finding(fmt.Sprintf("health type %q is none of http, tcp, websocket", t.Spec.Type))
+	}
+	if err != nil {
+		return brokenChecker{err}
+	}
+	return c
+}
+
+// brokenChecker stands for a Spec that cannot be run.
+type brokenChecker struct{ err error }
+
+func (c brokenChecker) check(context.Context) answer { return failed(c.err) }
+
+// userAgent tells a backend's log who asks.
+const userAgent = "holdfast-health"
+
+// dialer connects for all checks. Their connections are too short for TCP
+// keep-alive, which would cost system calls on each.
+var dialer = net.Dialer{KeepAlive: -1}
+
+// tcpChecker passes when a connection can be made.
+type tcpChecker struct{ address string }
+
+func (c tcpChecker) check(ctx context.Context) answer {
+	conn, err := dialer.DialContext(ctx, "tcp", c.address)
+	if err != nil {
+		return failed(err)
+	}
+	defer conn.Close()
+	return passed("connected")
+}

@@ -1,0 +1,94 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// maxWhy bounds the words of errors that nobody foresaw, in bytes.
+const maxWhy = 100
+
+// finding is an error that already is what an operator should read.
+type finding string
+
+func (f finding) Error() string { return string(f) }
+
+// overdue is a finding about something that did not come in time. The time is
+// added by why.
+type overdue string
+
+func (o overdue) Error() string { return string(o) }
+
+// causes are the failures that have a name, which errors.Is finds.
+var causes = []struct {
+	err  error
+	text string
+}{
+	{syscall.ECONNREFUSED, "connection refused"},
+	{syscall.ECONNRESET, "connection reset"},
+	{syscall.EPIPE, "connection reset"},
+	{syscall.EHOSTUNREACH, "no route to host"},
+	{syscall.ENETUNREACH, "network unreachable"},
+	{syscall.EMFILE, "holdfast is out of descriptors"},
+	{syscall.ENFILE, "this machine is out of descriptors"},
+	{syscall.EADDRNOTAVAIL, "this machine is out of local ports"},
+	{io.EOF, "connection closed without an answer"},
+	{io.ErrUnexpectedEOF, "connection closed within the answer"},
+}
+
+// why puts a check's error into a few words that name a class, not an address,
+// so that equal failures read the same and can be counted.
+func why(err error, timeout time.Duration) string {
+	if o, ok := errors.AsType[overdue](err); ok {
+		return string(o) + " within " + timeout.String()
+	}
+	if f, ok := errors.AsType[finding](err); ok {
+		return string(f)
+	}
+	if isTimeout(err) {
+		return "timeout after " + timeout.String()
+	}
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		if lookup.IsNotFound {
+			return "name not found"
+		}
+		return "name lookup failed"
+	}
+	for _, c := range causes {
+		if errors.Is(err, c.err) {
+			return c.text
+		}
+	}
+	return shorten(innermost(err).Error())
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}
+
+// innermost drops the wrapping that names methods, URLs and addresses.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+func shorten(text string) string {
+	if len(text) <= maxWhy {
+		return text
+	}
+	return text[:maxWhy] + "..."
+}
