@@ -37,7 +37,7 @@ func (l *loop) start(c *Call) error {
 		wheel: -1,
 		last:  now,
 		began: now,
-		due:   now + max(1, c.Connect.Milliseconds()),
+		due:   now + max(1, min(c.Connect, c.Answer).Milliseconds()),
 		idle:  c.Idle.Milliseconds(),
 		call: &dial{
 			request: c.Request,

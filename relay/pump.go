@@ -52,7 +52,7 @@ func (l *loop) pump(p *pair, from int) bool {
 		}
 		if n == 0 {
 			l.ended(p, from)
-			return true
+			return p.state != dead
 		}
 		// A read that leaves room has emptied the socket: what comes later
 		// reports itself, so the read that would say EAGAIN is saved.
@@ -78,6 +78,13 @@ func (l *loop) ended(p *pair, from int) {
 	src, dst := &p.ends[from], &p.ends[1-from]
 	src.eof, src.readable = true, false
 	p.note(ender(from), "end of stream")
+	if dst.eof || src.scan.Closed() && dst.scan.Closed() {
+		// Both have ended, or both have said Close, after which nothing can
+		// follow (RFC 6455, section 1.4): a FIN of its own for the other side
+		// would be two more system calls.
+		l.end(p, neither)
+		return
+	}
 	l.shut(dst)
 	if p.state == open {
 		p.last = l.now
