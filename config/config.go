@@ -99,7 +99,7 @@ type Sticky struct {
 	Name       string        `koanf:"name"` // of the cookie, query parameter or header
 	TTL        time.Duration `koanf:"ttl"`
 	MaxEntries int           `koanf:"max_entries"` // table size; unused by cookie
-	Secret     string        `koanf:"secret"`      // signs cookies; empty: random, kept until the process ends
+	Secret     Secret        `koanf:"secret"`      // signs cookies; empty: random, kept until the process ends
 }
 
 // Backend is one server of a pool.
@@ -128,6 +128,3 @@ type Health struct {
 type Shutdown struct {
 	Deadline time.Duration `koanf:"deadline"`
 }
-
-// Bytes is a size in bytes, written as 512, 16KiB, 1MiB or 1GiB.
-type Bytes int64

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// defaulter is a struct whose absent keys mean something other than Go's zero
+// values. Decoding calls it on each struct that it makes, before it looks at
+// the keys that are there: an explicit 0 stays 0, in lists and maps too.
+type defaulter interface{ setDefaults() }
+
+func (c *Config) setDefaults() {
+	c.Admin.Address = "127.0.0.1:9090"
+	c.Log = Log{Level: "info", Format: "json", File: "stderr", Access: "stdout", AccessFormat: "json"}
+	c.Shutdown.Deadline = 30 * time.Second
+}
+
+func (l *Listener) setDefaults() {
+	l.Limits.MaxHeaderBytes = 16 << 10
+	l.Timeouts = ListenerTimeouts{Header: 10 * time.Second, Body: 30 * time.Second, Idle: 120 * time.Second}
+}
+
+func (r *Route) setDefaults() {
+	r.Path = "/"
+	r.PreserveHost = true
+	r.Retries = 2
+	r.Timeouts = RouteTimeouts{
+		Connect:  2 * time.Second,
+		Response: 30 * time.Second,
+		Body:     60 * time.Second,
+		Idle:     10 * time.Minute,
+	}
+}
+
+func (p *Pool) setDefaults() {
+	p.Balance = "least_conn"
+	p.WhenAllDown = "fail"
+	p.Health = Health{
+		Path:     "/health",
+		Expect:   "200-399",
+		Interval: 2 * time.Second,
+		Timeout:  1 * time.Second,
+		Rise:     2,
+		Fall:     3,
+		Initial:  "down",
+	}
+}
+
+func (s *Sticky) setDefaults() {
+	s.TTL = 30 * time.Minute
+	s.MaxEntries = 1_000_000
+}
+
+func (b *Backend) setDefaults() {
+	b.Weight = 1
+}
+
+// complete fills what follows from other keys and brings values into the one
+// form that readers expect: relative paths start at dir, hosts are in lower
+// case, strip_prefix ends without a slash.
+func (c *Config) complete(dir string) {
+	absolute := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	}
+	if c.Log.File != "stderr" && c.Log.File != "stdout" && c.Log.File != "off" {
+		c.Log.File = absolute(c.Log.File)
+	}
+	if c.Log.Access != "stderr" && c.Log.Access != "stdout" && c.Log.Access != "off" {
+		c.Log.Access = absolute(c.Log.Access)
+	}
+	for i := range c.Listeners {
+		if path, ok := strings.CutPrefix(c.Listeners[i].Address, unixPrefix); ok {
+			c.Listeners[i].Address = unixPrefix + absolute(path)
+		}
+	}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		for j := range r.Hosts {
+			r.Hosts[j] = strings.ToLower(r.Hosts[j])
+		}
+		if r.Name == "" {
+			r.Name = r.Path
+			if len(r.Hosts) > 0 {
+				r.Name = r.Hosts[0] + r.Path
+			}
+		}
+		r.StripPrefix = strings.TrimRight(r.StripPrefix, "/")
+	}
+	for _, pool := range c.Pools {
+		for i := range pool.Backends {
+			if b := &pool.Backends[i]; b.Name == "" {
+				_, b.Name = b.Target()
+			}
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// unknownKey is the message for a key that the struct t does not have.
+func unknownKey(key string, t reflect.Type) string {
+	known := slices.Sorted(maps.Keys(keys(t)))
+	if near, ok := nearest(key, known); ok {
+		return fmt.Sprintf("unknown key, did you mean %q?", near)
+	}
+	// A key at the wrong depth: max_connections beside limits, not within.
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if field.Type.Kind() == reflect.Struct {
+			if _, ok := keys(field.Type)[key]; ok {
+				return fmt.Sprintf("unknown key here, did you mean %q?", field.Tag.Get("koanf")+"."+key)
+			}
+		}
+	}
+	return "unknown key, the keys known here are " + strings.Join(known, ", ")
+}
+
+// nearest finds the candidate that differs least from word, if any is near
+// enough to be what a typing mistake was meant to be: two edits, or a third of
+// the word. The first of several equally near ones wins.
+func nearest(word string, candidates []string) (string, bool) {
+	best, bestDistance := "", max(2, len(word)/3)+1
+	for _, candidate := range candidates {
+		// A short word is two edits away from every other one.
+		if d := levenshtein(word, candidate); d < bestDistance && d < len(candidate) && d < len(word) {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best, best != ""
+}
+
+// levenshtein counts the insertions, deletions and replacements of bytes that
+// make b of a.
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1) // distances from a's read part to each prefix of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
