@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// maxRetries bounds what one request, or one probe, may cost: it visits eight
-// backends at most, which is also as many as the balancer remembers of it.
+// maxRetries bounds what one request or one probe may cost. A request visits
+// eight backends at most, which is as many as the balancer remembers of it.
 const maxRetries = 7
 
 func (v validator) routes(c *Config) {
