@@ -1,0 +1,81 @@
+package balancer
+
+import "fmt"
+
+// Mode is what the operator wants of a backend. It is independent of health,
+// which is what the probes found.
+type Mode uint8
+
+const (
+	// Ready takes new leases.
+	Ready Mode = iota
+	// Drain takes no new leases, not even sticky ones; those it has go on.
+	Drain
+	// Maintenance takes no new leases either, and says that the backend is not
+	// expected to answer.
+	Maintenance
+)
+
+// String is ready, drain or maintenance, as the configuration and the API
+// spell it.
+func (m Mode) String() string {
+	switch m {
+	case Ready:
+		return "ready"
+	case Drain:
+		return "drain"
+	case Maintenance:
+		return "maintenance"
+	}
+	return fmt.Sprintf("Mode(%d)", uint8(m))
+}
+
+// Three bits of a State's word say why a backend may not be picked. No bit
+// set: it may.
+const (
+	bitDown        uint64 = 1 << 63
+	bitDrain       uint64 = 1 << 62
+	bitMaintenance uint64 = 1 << 61
+
+	modeBits   = bitDrain | bitMaintenance
+	statusBits = bitDown | modeBits
+)
+
+// bits is how a mode is written in a State's word.
+func (m Mode) bits() uint64 {
+	switch m {
+	case Drain:
+		return bitDrain
+	case Maintenance:
+		return bitMaintenance
+	}
+	return 0
+}
+
+// modeOf reads the mode back.
+func modeOf(word uint64) Mode {
+	switch {
+	case word&bitMaintenance != 0:
+		return Maintenance
+	case word&bitDrain != 0:
+		return Drain
+	}
+	return Ready
+}
+
+// A bar says which of the status bits keep a backend from being picked.
+const (
+	// barUnusable is the rule: up and ready, or not at all.
+	barUnusable = statusBits
+	// barMode is `when_all_down: try`, once no backend is usable: health is
+	// ignored. The operator's word never is.
+	barMode = modeBits
+)
+
+// usable combines the two axes, health and mode, under a bar:
+//
+//	mode          up     down
+//	ready         yes    only under barMode
+//	drain         no     no
+//	maintenance   no     no
+func usable(word, bar uint64) bool { return word&bar == 0 }

@@ -1,0 +1,45 @@
+package balancer
+
+// Backend is a member of one [Pool] of one generation: what the configuration
+// says of it, and the [State] that all generations share. It is immutable.
+type Backend struct {
+	name   string
+	key    Key
+	weight int
+	limit  int // max_connections as configured, 0: none
+	state  *State
+
+	// How stickiness refers to it.
+	mark     uint32 // in the table; 0: there is none
+	cookieID uint64 // in cookies; 0: there are none
+	cookie   string // a cookie's whole value
+}
+
+// Name is the backend's name in the configuration. It is for people and logs
+// and is not its identity.
+func (b *Backend) Name() string { return b.name }
+
+// Key is the backend's identity.
+func (b *Backend) Key() Key { return b.key }
+
+// Scheme is http.
+func (b *Backend) Scheme() string { return b.key.Scheme }
+
+// Address is host:port.
+func (b *Backend) Address() string { return b.key.Address }
+
+// Weight is the backend's share relative to the others', at least 1.
+func (b *Backend) Weight() int { return b.weight }
+
+// MaxConnections is the most leases that it may hold at once; 0: no limit of
+// its own.
+func (b *Backend) MaxConnections() int { return b.limit }
+
+// StickyID is what [Sticky.Decode] finds in a cookie that refers to this
+// backend; 0 if its pool is not sticky by cookie. A lease on a backend with
+// another id than the request's cookie calls for a new cookie.
+func (b *Backend) StickyID() uint64 { return b.cookieID }
+
+// State is what the backend is doing now. After [Registry.Commit] it never
+// changes, and it is the same for every generation that names the Key.
+func (b *Backend) State() *State { return b.state }

@@ -1,0 +1,149 @@
+package balancer
+
+import (
+	"crypto/rand"
+	"hash/maphash"
+	"sync"
+	"time"
+	"weak"
+)
+
+// Registry owns what outlives a configuration: the State of every backend, and
+// who sticks to which. There is one per process. Its methods are safe for
+// concurrent use; none of them waits for a pick or holds one up.
+type Registry struct {
+	secret [32]byte     // signs cookies of pools that configure none
+	seed   maphash.Seed // of sticky keys, so that nobody can aim at one place of a table
+
+	mu     sync.Mutex
+	known  map[Key]record          // guarded by mu
+	live   map[Key]*Pool           // guarded by mu; what the committed Pools name
+	pools  []*Pool                 // guarded by mu; the committed Pools, by name
+	tables map[string]*stickyTable // guarded by mu; by pool
+}
+
+// record is how the Registry remembers a backend. The pointer is weak so that
+// a retired backend ends with its last lease: those who can still count on a
+// State are those who hold it.
+type record struct {
+	weak weak.Pointer[State]
+	name string // the last that it had
+}
+
+// state is nil when the State is gone, or never was.
+func (r record) state() *State { return r.weak.Value() }
+
+// NewRegistry is an empty registry with a random secret.
+func NewRegistry() *Registry {
+	r := &Registry{
+		seed:   maphash.MakeSeed(),
+		known:  map[Key]record{},
+		live:   map[Key]*Pool{},
+		tables: map[string]*stickyTable{},
+	}
+	rand.Read(r.secret[:]) // never fails, by its contract
+	return r
+}
+
+// find is the State that r knows for a key, or nil.
+func (r *Registry) find(key Key) *State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known[key].state()
+}
+
+// table is the sticky table that r keeps for a pool, or nil.
+func (r *Registry) table(pool string) *stickyTable {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tables[pool]
+}
+
+// Commit makes ps the pools that count: its new backends become visible, and
+// those it does not name are retired. It cannot fail. Pools that were
+// committed before go on working until nobody holds them.
+//
+// A backend that was not in the Pools committed last, be it new or a retired
+// one that comes back, starts ready and with its pool's initial health: a
+// verdict is worth nothing after a time in which nobody probed. Its counts are
+// the true ones. All others keep their health and mode, except that in a pool
+// without probes every backend is up.
+//
+// If several were compiled before one was committed, only the first committed
+// may have been picked from before its Commit.
+func (r *Registry) Commit(ps *Pools) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	before := r.live
+	r.live = make(map[Key]*Pool, len(before))
+	tables := make(map[string]*stickyTable, len(ps.sorted))
+	for _, p := range ps.sorted {
+		for i, b := range p.backends {
+			r.settle(p, i)
+			if _, stays := before[b.key]; !stays {
+				b.state.reset(p.startsUp, p.firstWhy(), now)
+			} else if !p.probed {
+				b.state.setHealth(true, p.firstWhy(), now)
+			}
+			r.live[b.key] = p
+		}
+		if s := p.sticky; s != nil && s.table != nil {
+			// As with States: one that was committed meanwhile prevails.
+			if t := r.tables[p.name]; t != nil && t != s.table && t.fits(s.ttl, s.maxEntries) {
+				s.table = t
+			}
+			tables[p.name] = s.table
+		}
+	}
+	r.pools, r.tables = ps.sorted, tables
+	r.forget()
+}
+
+// settle registers the State of p's i-th backend, or, if another Pools with
+// the same key was committed since p was compiled, gives it the State that
+// this one brought along.
+func (r *Registry) settle(p *Pool, i int) {
+	b := p.backends[i]
+	if s := r.known[b.key].state(); s != nil && s != b.state {
+		b.state, p.members[i].state = s, s
+	}
+	r.known[b.key] = record{weak: weak.Make(b.state), name: b.name}
+}
+
+// forget drops the records of backends that nobody can reach any more.
+func (r *Registry) forget() {
+	for key, rec := range r.known {
+		if rec.state() == nil {
+			delete(r.known, key)
+		}
+	}
+}
+
+// SetHealth records a verdict on a backend's health: whether it is up, why in
+// a few words, and when this was found. The next pick goes by it; leases that
+// are out stay. It reports whether the verdict was taken: it is not if the
+// committed pools do not name the backend, or do not probe it, so a probe that
+// a reload overtook does no harm.
+func (r *Registry) SetHealth(key Key, up bool, why string, at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.live[key]; p == nil || !p.probed {
+		return false
+	}
+	r.known[key].state().setHealth(up, why, at)
+	return true
+}
+
+// SetMode changes what the operator wants of a backend. Once it has returned,
+// no pick gives a backend in [Drain] or [Maintenance] to anybody; leases that
+// are out stay. It reports whether the committed pools name the backend.
+func (r *Registry) SetMode(key Key, mode Mode) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[key] == nil {
+		return false
+	}
+	r.known[key].state().setStatus(modeBits, mode.bits())
+	return true
+}

@@ -1,0 +1,128 @@
+package balancer
+
+import (
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+// Sticky is a pool's rule of stickiness. The first pick for a key is the
+// algorithm's; later ones follow it while its backend is usable. When it is
+// not (down, draining, gone from the pool, or tried in vain by this request),
+// the algorithm chooses again, and that choice is remembered. When it is
+// merely full, the algorithm chooses for this one pick and nothing changes: its
+// place is still there for those who come back.
+//
+// What is remembered is the backend's identity, so it survives reloads,
+// renaming and reordering.
+type Sticky struct {
+	by         string
+	name       string
+	ttl        time.Duration
+	maxEntries int
+
+	// By query, header and source_ip: a table.
+	table  *stickyTable
+	seed   maphash.Seed
+	byMark map[uint32]int32 // index of the member with that mark
+
+	// By cookie: the client remembers.
+	cookies *cookieCodec
+}
+
+// By is where the key comes from: cookie, query, header or source_ip.
+func (s *Sticky) By() string { return s.by }
+
+// Name is the name of the cookie, query parameter or header.
+func (s *Sticky) Name() string { return s.name }
+
+// TTL is how long a key is remembered after its last use, and how long the
+// cookie should live.
+func (s *Sticky) TTL() time.Duration { return s.ttl }
+
+// compileSticky makes p's rule. p has all its members.
+func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {
+	s := &Sticky{by: c.By, name: c.Name, ttl: c.TTL, maxEntries: c.MaxEntries}
+	switch c.By {
+	case "cookie":
+		secret := []byte(c.Secret)
+		if len(secret) == 0 {
+			secret = r.secret[:]
+		}
+		s.cookies = newCookieCodec(secret, p.backends)
+		return s, nil
+	case "query", "header", "source_ip":
+	default:
+		return nil, fmt.Errorf("by: %q is not known, use one of cookie, query, header, source_ip", c.By)
+	}
+	if c.TTL < time.Millisecond {
+		return nil, fmt.Errorf("ttl: %s is too short, write 1ms or more", c.TTL)
+	}
+	if c.MaxEntries < 1 {
+		return nil, fmt.Errorf("max_entries: %d keeps nobody, write 1 or more", c.MaxEntries)
+	}
+	s.seed = r.seed
+	s.byMark = assignMarks(p.backends)
+	s.table = r.table(p.name)
+	if !s.table.fits(c.TTL, c.MaxEntries) {
+		s.table = newStickyTable(c.TTL, c.MaxEntries, s.table)
+	}
+	return s, nil
+}
+
+// stickyOrChosen takes a lease on the backend that the request sticks to, or
+// on the algorithm's choice. It returns nil if no member admits one.
+func (p *Pool) stickyOrChosen(a *ask, q *Query) *member {
+	switch s := p.sticky; {
+	case s == nil:
+		return p.choose(a)
+	case s.cookies != nil:
+		if i, known := s.cookies.members[q.StickyBackend]; known && p.members[i].take(a) {
+			return &p.members[i]
+		}
+		return p.choose(a)
+	case len(q.StickyKey) == 0:
+		return p.choose(a)
+	default:
+		return p.remembered(a, maphash.Bytes(s.seed, q.StickyKey))
+	}
+}
+
+// remembered takes a lease on the backend that the table has for a key, or
+// chooses one and remembers it.
+func (p *Pool) remembered(a *ask, key uint64) *member {
+	table := p.sticky.table
+	was := table.get(key)
+	home := p.marked(was)
+	if home != nil && home.take(a) {
+		return home
+	}
+	m := p.choose(a)
+	if m == nil || home != nil && home.isFull(a) {
+		return m
+	}
+	now := table.put(key, was, m.backend.mark)
+	if now == m.backend.mark {
+		return m
+	}
+	// Another pick for the same key was quicker. Two players who enter one
+	// room at the same moment must meet, so follow it.
+	if other := p.marked(now); other != nil && other.take(a) {
+		m.state.putBack(a.unit)
+		return other
+	}
+	return m
+}
+
+// marked is the member with that mark, or nil.
+func (p *Pool) marked(mark uint32) *member {
+	if mark == 0 {
+		return nil
+	}
+	if i, ok := p.sticky.byMark[mark]; ok {
+		return &p.members[i]
+	}
+	return nil
+}
