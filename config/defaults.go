@@ -59,8 +59,9 @@ func (b *Backend) setDefaults() {
 
 // complete fills what follows from other keys and brings values into the one
 // form that readers expect: relative paths start at dir, hosts are in lower
-// case, strip_prefix ends without a slash.
-func (c *Config) complete(dir string) {
+// case, strip_prefix ends without a slash. given holds the key paths that
+// somebody wrote.
+func (c *Config) complete(dir string, given map[string]bool) {
 	absolute := func(path string) string {
 		if path == "" || filepath.IsAbs(path) {
 			return path
@@ -91,7 +92,12 @@ func (c *Config) complete(dir string) {
 		}
 		r.StripPrefix = strings.TrimRight(r.StripPrefix, "/")
 	}
-	for _, pool := range c.Pools {
+	for name, pool := range c.Pools {
+		// Who asks for quick probes need not ask for quick answers too.
+		if h := &pool.Health; h.Timeout > h.Interval && h.Interval > 0 && !given["pools."+name+".health.timeout"] {
+			h.Timeout = h.Interval
+			c.Pools[name] = pool
+		}
 		for i := range pool.Backends {
 			if b := &pool.Backends[i]; b.Name == "" {
 				_, b.Name = b.Target()

@@ -46,7 +46,7 @@ func Parse(data []byte, format, name string, opts Options) (*Config, []Warning, 
 	c := &Config{}
 	if raw, ok := layers(data, format, opts, p); ok {
 		decode(p, raw, c)
-		c.complete(filepath.Dir(name))
+		c.complete(filepath.Dir(name), p.given)
 		validate(p, c)
 	}
 	warnings, err := p.result()

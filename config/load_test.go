@@ -230,3 +230,20 @@ func TestRelativePaths(t *testing.T) {
 		}
 	}
 }
+
+// A short interval alone is enough for quick probes.
+func TestTimeoutFollowsShortInterval(t *testing.T) {
+	f := func(health string, want time.Duration) {
+		t.Helper()
+		c, _, err := Parse([]byte(complete("pools: {web: {health: {type: tcp, "+health+"}, backends: [{url: 'http://127.0.0.1:1'}]}}")), "yaml", "t.yaml", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Pools["web"].Health.Timeout; got != want {
+			t.Errorf("%s: timeout %v, want %v", health, got, want)
+		}
+	}
+	f("interval: 200ms", 200*time.Millisecond)
+	f("interval: 5s", time.Second)
+	f("interval: 500ms, timeout: 100ms", 100*time.Millisecond)
+}
