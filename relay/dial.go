@@ -211,6 +211,7 @@ func (l *loop) fail(p *pair, f Failure) {
 		l.poll.Remove(f.Backend)
 	} else {
 		f.Backend = -1
+		f.Received = p.call.head
 		sys.Close(int(p.ends[Backend].fd))
 	}
 	p.owner.Failed(f)

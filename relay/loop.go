@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -92,10 +93,10 @@ func (l *loop) run() {
 	defer close(l.done)
 	events := make([]sys.Event, 512)
 	for {
-		// What is ready is taken without telling Go's scheduler; only a wait
-		// that may last does, so that it can use the processor meanwhile.
-		n := l.poll.Poll(events)
-		if n == 0 && len(l.work) == 0 {
+		var n int
+		if len(l.work) > 0 {
+			n = l.poll.Poll(events)
+		} else {
 			n = l.poll.Wait(events, l.wheel.wait(l.clock()))
 		}
 		l.now = l.clock()
@@ -111,6 +112,10 @@ func (l *loop) run() {
 			}
 		}
 		l.wheel.advance(l.now, l.expire)
+		// A loop that always finds work would hold its processor for the ten
+		// milliseconds after which Go takes it away; requests and new sockets
+		// are not to wait for that.
+		runtime.Gosched()
 	}
 }
 

@@ -92,8 +92,8 @@ type Failure struct {
 	// Backend is a descriptor if Cause is NotUpgraded, otherwise -1. The
 	// receiver owns it.
 	Backend int
-	// Received are the bytes that Backend has sent so far, header included, if
-	// Cause is NotUpgraded. The receiver owns them.
+	// Received are the bytes that the backend has sent so far, header included.
+	// The receiver owns them.
 	Received []byte
 }
 

@@ -2,7 +2,10 @@
 
 package relay
 
-import "math/bits"
+import (
+	"math/bits"
+	"time"
+)
 
 const (
 	tickMs = 32
@@ -74,18 +77,17 @@ func (w *wheel) advance(now int64, f func(*pair)) {
 	}
 }
 
-// wait returns the milliseconds from now until the wheel wants advance to be
-// called, -1 if it holds nothing.
-func (w *wheel) wait(now int64) int {
+// wait returns the time from now until the wheel wants advance to be called,
+// -1 if it holds nothing.
+func (w *wheel) wait(now int64) time.Duration {
 	if w.armed == 0 {
 		return -1
 	}
 	for tick := w.at + 1; tick < w.at+slots; {
 		i := tick % slots
-		word := w.filled[i/64] >> (i % 64)
-		if word != 0 {
+		if word := w.filled[i/64] >> (i % 64); word != 0 {
 			tick += int64(bits.TrailingZeros64(word))
-			return int(max(0, tick*tickMs-now))
+			return time.Duration(max(0, tick*tickMs-now)) * time.Millisecond
 		}
 		tick += 64 - i%64
 	}
