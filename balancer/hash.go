@@ -57,10 +57,8 @@ func (p *Pool) pickHash(a *ask) *member {
 // bestDraw finds the member with the best score among those within the bound,
 // or, if limits leave none of them, the best that admits a lease at all.
 func (p *Pool) bestDraw(a *ask) (best *member, word uint64) {
-	var (
-		leases, weight uint64 // of all usable members
-		least          = math.Inf(1)
-	)
+	var leases, weight uint64 // of all usable members
+	least := math.Inf(1)
 	for i := range p.members {
 		m := &p.members[i]
 		w := m.state.word.Load()
@@ -69,8 +67,10 @@ func (p *Pool) bestDraw(a *ask) (best *member, word uint64) {
 		}
 		leases += active(w)
 		weight += uint64(m.weight)
-		if m.draw(a.hash, &least, a, w) {
-			best, word = m, w
+		if u := m.lot(a.hash); m.mayBeat(least, u) && m.admits(a, w) {
+			if s := m.score(u); s < least {
+				best, word, least = m, w, s
+			}
 		}
 	}
 	if best == nil || active(word) < best.bound(leases, weight) {
@@ -80,8 +80,10 @@ func (p *Pool) bestDraw(a *ask) (best *member, word uint64) {
 	for i := range p.members {
 		m := &p.members[i]
 		w := m.state.word.Load()
-		if active(w) < m.bound(leases, weight) && m.draw(a.hash, &least, a, w) {
-			best, word = m, w
+		if u := m.lot(a.hash); m.mayBeat(least, u) && m.admits(a, w) && active(w) < m.bound(leases, weight) {
+			if s := m.score(u); s < least {
+				best, word, least = m, w, s
+			}
 		}
 	}
 	return best, word
@@ -94,25 +96,20 @@ func (m *member) bound(leases, weight uint64) uint64 {
 	return max(hashFloor, uint64(math.Ceil(hashSlack*share)))
 }
 
-// draw scores m for a key: an exponential variable with the rate of m's
-// weight, so that m has the least of all with a probability in proportion to
-// it. It reports whether m admits a lease and beats least, which it lowers.
-func (m *member) draw(key uint64, least *float64, a *ask, w uint64) bool {
-	// Uniform in (0, 1], with the 53 bits that a float64 holds.
-	u := float64(scramble(key^m.seed)>>11+1) / (1 << 53)
-	// -ln(u) >= 1-u spares most members the logarithm: it costs one only when
-	// there is something to win.
-	bar := *least * float64(m.weight)
-	if 1-u >= bar || !m.admits(a, w) {
-		return false
-	}
-	score := -math.Log(u)
-	if score >= bar {
-		return false
-	}
-	*least = score / float64(m.weight)
-	return true
+// lot is what m draws for a key: uniform in (0, 1], with the 53 bits that a
+// float64 holds.
+func (m *member) lot(key uint64) float64 {
+	return float64(scramble(key^m.seed)>>11+1) / (1 << 53)
 }
+
+// score turns m's lot into an exponential variable with the rate of m's
+// weight, so that m has the least of all with a probability in proportion to
+// its weight.
+func (m *member) score(lot float64) float64 { return -math.Log(lot) / float64(m.weight) }
+
+// mayBeat is false for most lots whose score is not below least, and spares
+// them the logarithm: -ln(u) is never less than 1-u.
+func (m *member) mayBeat(least, lot float64) bool { return 1-lot < least*float64(m.weight) }
 
 // hashSeed is a backend's own part in its draws. Only its address counts: not
 // its pool, name or place.

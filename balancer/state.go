@@ -23,8 +23,8 @@ type Key struct {
 //	down  drain  maintenance  -    sockets  handshakes  requests
 //
 // The word stands first in 128 bytes of its own: two cache lines, because
-// processors fetch them in pairs. Two backends that are picked at once by two
-// cores would otherwise slow each other down (BenchmarkStateSharing).
+// processors fetch them in pairs. Words that share a line cost four times as
+// much when two cores count on two backends (BenchmarkStateSharing).
 type State struct {
 	word    atomic.Uint64
 	verdict atomic.Pointer[verdict]

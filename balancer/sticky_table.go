@@ -105,18 +105,17 @@ func (t *stickyTable) get(key uint64) uint32 {
 // key has been given another mark meanwhile, that one stays. put returns the
 // one that is remembered now.
 //
-// Two puts for one new key end up with one entry: they want the same place,
-// the entry that was not used for the longest time and of those the first, so
-// the second one's swap fails, and it finds the first one's entry.
+// Puts for one new key end up with one entry. They look for the key and for a
+// place in the same pass, and want the same place: so either the second finds
+// the first one's entry in its pass, or its swap fails because the first has
+// taken the place since, and the next pass finds it.
 func (t *stickyTable) put(key uint64, was, mark uint32) uint32 {
 	now := t.now()
 	set, tag := t.place(key)
 	entry := tag<<tagShift | uint64(mark)<<markShift | now
 	for {
-		e, word := set.find(tag, now)
-		if e == nil {
-			e, word = set.oldest(now)
-		} else if markOf(word) != was {
+		e, word, found := set.findOrPlace(tag, now)
+		if found && markOf(word) != was {
 			return markOf(word)
 		}
 		if e.CompareAndSwap(word, entry) {
@@ -149,24 +148,29 @@ func (s *stickySet) find(tag, now uint64) (*atomic.Uint64, uint64) {
 	return nil, 0
 }
 
-// oldest is the entry to give up: an empty one or the one that was not used
-// for the longest time.
-func (s *stickySet) oldest(now uint64) (*atomic.Uint64, uint64) {
-	var (
-		oldest *atomic.Uint64
-		held   uint64
-		most   uint64
-	)
+// findOrPlace is the entry with that tag and true, or the place for a new one
+// and false: the tag's own expired entry, the first empty one, or the one that
+// was not used for the longest time, of several the first.
+func (s *stickySet) findOrPlace(tag, now uint64) (place *atomic.Uint64, held uint64, found bool) {
+	const empty, expired = tickMask + 1, tickMask + 2 // beyond any age
+	var most uint64
 	for i := range s {
 		word := s[i].Load()
-		if word == 0 {
-			return &s[i], 0
+		a := age(word, now)
+		switch {
+		case word == 0:
+			a = empty
+		case word>>tagShift != tag:
+		case a <= ttlTicks:
+			return &s[i], word, true
+		default:
+			a = expired
 		}
-		if a := age(word, now); oldest == nil || a > most {
-			oldest, held, most = &s[i], word, a
+		if place == nil || a > most {
+			place, held, most = &s[i], word, a
 		}
 	}
-	return oldest, held
+	return place, held, false
 }
 
 // age is how many ticks ago an entry was last used. Somebody may have used it
@@ -199,10 +203,8 @@ func assignMarks(backends []*Backend) map[uint32]int32 {
 	for _, i := range order {
 		k := backends[i].key
 		mark := uint32(xxhash.Sum64String(k.Scheme+"://"+k.Address)) & markMask
-		for taken := true; taken || mark == 0; {
-			if _, taken = byMark[mark]; taken || mark == 0 {
-				mark = (mark + 1) & markMask
-			}
+		for _, taken := byMark[mark]; taken || mark == 0; _, taken = byMark[mark] {
+			mark = (mark + 1) & markMask
 		}
 		byMark[mark] = i
 		backends[i].mark = mark

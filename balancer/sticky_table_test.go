@@ -1,7 +1,11 @@
 package balancer
 
 import (
+	"fmt"
 	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +42,43 @@ func TestStickyTableRemembersWhatWasPutFirst(t *testing.T) {
 	f(table.get(0), markMask)
 	f(table.put(1<<64-1, 0, 1), 1)
 	f(table.get(1<<64-1), 1)
+}
+
+// Many put different marks for the same new key at the same moment: they must
+// all be told the same one, and later keys must find it.
+func TestStickyTablePutsOfOneKeyAgree(t *testing.T) {
+	const putters, rounds = 3, 20_000
+	table := newStickyTable(time.Hour, 200, nil) // small, so that it overflows
+	keys := tableKeys(rounds)
+	var round, arrived atomic.Int64
+	var got [putters]uint32
+	var wg sync.WaitGroup
+	for g := range putters {
+		wg.Go(func() {
+			for r := range int64(rounds) {
+				for round.Load() <= r {
+					runtime.Gosched()
+				}
+				got[g] = table.put(keys[r], 0, uint32(g+1))
+				arrived.Add(1)
+			}
+		})
+	}
+	wrong := 0
+	for _, key := range keys {
+		arrived.Store(0)
+		round.Add(1)
+		for arrived.Load() < putters {
+			runtime.Gosched()
+		}
+		if kept := table.get(key); kept != got[0] || kept != got[1] || kept != got[2] {
+			wrong++
+		}
+	}
+	wg.Wait()
+	if wrong > 0 {
+		t.Errorf("%d of %d keys have gone two ways", wrong, rounds)
+	}
 }
 
 func TestStickyTableHoldsMaxEntries(t *testing.T) {
@@ -131,6 +172,35 @@ func TestStickyTableMovesOverWhenItChanges(t *testing.T) {
 			t.Error("the older table is kept although all in it has expired")
 		}
 	})
+}
+
+// Two addresses whose marks collide must still be told apart, and alike in
+// every generation that names both.
+func TestMarksDoNotCollide(t *testing.T) {
+	alone := func(address string) (*Backend, uint32) {
+		b := &Backend{key: Key{Pool: "p", Scheme: "http", Address: address}}
+		assignMarks([]*Backend{b})
+		return b, b.mark
+	}
+	seen := map[uint32]*Backend{}
+	for i := 0; ; i++ {
+		b, mark := alone(fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255))
+		other := seen[mark]
+		if other == nil {
+			seen[mark] = b
+			continue
+		}
+		byMark := assignMarks([]*Backend{b, other})
+		marks := [2]uint32{b.mark, other.mark}
+		if b.mark == other.mark || byMark[b.mark] != 0 || byMark[other.mark] != 1 {
+			t.Errorf("%s and %s have marks %d and %d", b.Address(), other.Address(), b.mark, other.mark)
+		}
+		byMark = assignMarks([]*Backend{other, b})
+		if [2]uint32{b.mark, other.mark} != marks || byMark[b.mark] != 1 || byMark[other.mark] != 0 {
+			t.Error("the order of the configuration changes marks")
+		}
+		return
+	}
 }
 
 func BenchmarkStickyTable(b *testing.B) {
