@@ -1,0 +1,350 @@
+package listener
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// phase is what the next byte read from a connection is part of. phaseDetached
+// is final; up to there the order is that of a connection's life.
+type phase uint32
+
+const (
+	phaseFresh    phase = iota // the first request; nothing came yet
+	phaseIdle                  // the next request; nothing of it came yet
+	phaseHeader                // a header that has begun
+	phaseBody                  // a body, or nothing, until the answer is sent
+	phaseTaken                 // what the hijacker makes of it
+	phaseDetached              // nothing: Read returns ErrDetached
+)
+
+const (
+	// parkAfter is the silence after which a connection leaves fasthttp.
+	parkAfter = time.Second
+	// writeChunk is how much may be written under one deadline.
+	writeChunk = 64 << 10
+)
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// bodyTimeout is the type of ErrBodyTimeout.
+type bodyTimeout struct{}
+
+func (bodyTimeout) Error() string   { return "read request body: no byte came for timeouts.body" }
+func (bodyTimeout) Timeout() bool   { return true }
+func (bodyTimeout) Temporary() bool { return true }
+func (bodyTimeout) Unwrap() error   { return os.ErrDeadlineExceeded }
+
+var (
+	// ErrBodyTimeout is what a Read of a request's body returns after
+	// timeouts.body without a byte. It is a net.Error whose Timeout is true.
+	ErrBodyTimeout error = bodyTimeout{}
+	// ErrDetached is what Read and Detach return after Detach.
+	ErrDetached = errors.New("use connection: it was detached")
+)
+
+// Conn is a client's connection as fasthttp sees it, and what
+// fasthttp.RequestCtx.Conn returns. Until it is hijacked its deadlines are its
+// own; see the package comment.
+//
+// Up to the hijack its methods, but for Close and the getters, are fasthttp's
+// and the handler's to call, one at a time; then the hijacker's.
+type Conn struct {
+	raw    net.Conn // *net.TCPConn or *net.UnixConn
+	socket *socket
+	client netip.Addr
+	key    addrKey
+	phase  atomic.Uint32
+	left   atomic.Bool // off the ledger
+
+	next, prev *Conn // guarded by the mutex of the ledger's shard
+
+	// The rest belongs to the goroutine that serves the connection.
+
+	parked      bool // leave fasthttp without being closed
+	served      bool // a request was answered
+	headerArmed bool // the read deadline is the header's
+	lingers     bool // the client may be sending when the connection is closed
+	hasByte     bool // oneByte is the next to read
+	oneByte     [1]byte
+	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
+	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
+	writeBy     time.Duration // the same for writes
+}
+
+func newConn(sk *socket, nc net.Conn) *Conn {
+	c := &Conn{raw: nc, socket: sk, client: addrOf(nc.RemoteAddr()), waitFrom: sk.ledger.now()}
+	c.key = keyOf(c.client)
+	return c
+}
+
+// ClientAddr returns the address at the other end, IPv4 within IPv6 as IPv4;
+// the zero Addr for Unix sockets.
+func (c *Conn) ClientAddr() netip.Addr { return c.client }
+
+// TrustedPeer tells whether the other end is one of the listener's
+// trusted_proxies, as configured now. A Unix socket's never is.
+func (c *Conn) TrustedPeer() bool { return c.socket.settings.Load().trusts(c.client) }
+
+// MaxBodyBytes returns the listener's limits.max_body_bytes, as configured
+// now, in bytes; 0 is no limit. The handler enforces it.
+func (c *Conn) MaxBodyBytes() int64 { return int64(c.socket.settings.Load().limits.MaxBodyBytes) }
+
+// AllowHandshake takes one WebSocket handshake from ip's bucket, which is
+// refilled by limits.handshakes_per_second_per_ip and holds as many; it reports
+// whether there was one. ip is the client's address: ClientAddr, or what a
+// trusted proxy says it is. The zero Addr is always allowed.
+func (c *Conn) AllowHandshake(ip netip.Addr) bool {
+	st := c.socket.settings.Load()
+	if c.socket.ledger.allow(keyOf(ip), st.limits.HandshakesPerSecondPerIP) {
+		return true
+	}
+	st.meter.Refused(RefusedHandshakeRate)
+	return false
+}
+
+func (c *Conn) phaseNow() phase { return phase(c.phase.Load()) }
+
+// Read reads under the deadline of the present phase.
+func (c *Conn) Read(p []byte) (int, error) {
+	switch c.phaseNow() {
+	case phaseFresh, phaseIdle:
+		return c.readFirst(p)
+	case phaseHeader:
+		return c.readHeader(p)
+	case phaseBody:
+		return c.readBody(p)
+	case phaseTaken:
+		return c.raw.Read(p)
+	}
+	return 0, ErrDetached
+}
+
+// readFirst waits for the first bytes of a request. When none come it returns
+// io.EOF, for which fasthttp leaves without a word; the connection is parked
+// then unless its time is up.
+func (c *Conn) readFirst(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if c.hasByte {
+		c.hasByte = false
+		p[0] = c.oneByte[0]
+		return 1, nil
+	}
+	if c.served {
+		if c.socket.stopping.Load() {
+			return 0, io.EOF
+		}
+		c.waitFrom = c.socket.ledger.now()
+	}
+	timeout := c.socket.settings.Load().firstByte(c.phaseNow())
+	parks := timeout <= 0 || timeout > 2*parkAfter
+	if parks {
+		timeout = parkAfter
+	}
+	if err := c.armRead(timeout); err != nil {
+		return 0, io.EOF
+	}
+	n, err := c.raw.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.parked = parks && !c.socket.stopping.Load()
+		return 0, io.EOF
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return n, io.EOF
+	}
+	return n, err
+}
+
+// awaitByte is the wait of a parked connection. It reports whether a request
+// has begun.
+func (c *Conn) awaitByte() bool {
+	timeout := c.socket.settings.Load().firstByte(c.phaseNow())
+	by := time.Time{}
+	if timeout > 0 {
+		by = c.socket.ledger.epoch.Add(c.waitFrom + timeout)
+	}
+	c.readBy = 0
+	if c.armWait(by) != nil {
+		return false
+	}
+	n, _ := c.raw.Read(c.oneByte[:])
+	c.hasByte = n == 1
+	return c.hasByte
+}
+
+// readHeader reads a header that has begun, until its deadline.
+func (c *Conn) readHeader(p []byte) (int, error) {
+	if !c.headerArmed {
+		c.headerArmed = true
+		c.readBy = 0
+		by := time.Time{}
+		if timeout := c.socket.settings.Load().timeout.Header; timeout > 0 {
+			from := c.waitFrom
+			if c.served {
+				from = c.socket.ledger.now()
+			}
+			by = c.socket.ledger.epoch.Add(from + timeout)
+		}
+		if err := c.raw.SetReadDeadline(by); err != nil {
+			return 0, err
+		}
+	}
+	return c.raw.Read(p)
+}
+
+// readBody reads a body, of which something must come once in a while.
+func (c *Conn) readBody(p []byte) (int, error) {
+	if err := c.armRead(c.socket.settings.Load().timeout.Body); err != nil {
+		return 0, err
+	}
+	n, err := c.raw.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ErrBodyTimeout
+	}
+	return n, err
+}
+
+// armRead bounds a silence by timeout, or an eighth more: as long as the
+// deadline that stands is within that, it is left alone.
+func (c *Conn) armRead(timeout time.Duration) error {
+	if timeout <= 0 {
+		if c.readBy == 0 && !c.headerArmed {
+			return nil
+		}
+		c.readBy, c.headerArmed = 0, false
+		return c.armWait(time.Time{})
+	}
+	soonest := c.socket.ledger.now() + timeout
+	if latest := soonest + timeout/8; c.readBy < soonest || c.readBy > latest || c.socket.stopping.Load() {
+		c.readBy = latest
+		return c.armWait(c.socket.ledger.epoch.Add(latest))
+	}
+	return nil
+}
+
+// armWait sets the read deadline, and a closer one if the listener has stopped:
+// stop may have come between a look at the flag and the deadline, and its own
+// deadline been overwritten.
+func (c *Conn) armWait(by time.Time) error {
+	if err := c.raw.SetReadDeadline(by); err != nil {
+		return err
+	}
+	if !c.socket.stopping.Load() {
+		return nil
+	}
+	switch c.phaseNow() {
+	case phaseFresh:
+		by = time.Now().Add(lastRequest)
+	case phaseIdle:
+		by = past
+	default:
+		return nil
+	}
+	c.readBy = 0
+	return c.raw.SetReadDeadline(by)
+}
+
+// Write writes all of p, in pieces that a client must each take within
+// timeouts.body. A hijacked connection has only the deadlines that the
+// hijacker sets.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.phaseNow() >= phaseTaken {
+		return c.raw.Write(p)
+	}
+	done := 0
+	for {
+		if err := c.armWrite(); err != nil {
+			return done, err
+		}
+		n, err := c.raw.Write(p[done:min(len(p), done+writeChunk)])
+		done += n
+		if err != nil || done == len(p) {
+			return done, err
+		}
+	}
+}
+
+// armWrite is armRead for writes.
+func (c *Conn) armWrite() error {
+	timeout := c.socket.settings.Load().timeout.Body
+	if timeout <= 0 {
+		if c.writeBy == 0 {
+			return nil
+		}
+		c.writeBy = 0
+		return c.raw.SetWriteDeadline(time.Time{})
+	}
+	soonest := c.socket.ledger.now() + timeout
+	if latest := soonest + timeout/8; c.writeBy < soonest || c.writeBy > latest {
+		c.writeBy = latest
+		return c.raw.SetWriteDeadline(c.socket.ledger.epoch.Add(latest))
+	}
+	return nil
+}
+
+// Close closes the connection, but for one that is parked, which fasthttp
+// believes it closes. After Detach it closes the Go side only: no FIN is sent
+// and the connection keeps counting.
+func (c *Conn) Close() error {
+	if c.parked {
+		return nil
+	}
+	if c.phaseNow() == phaseDetached {
+		return c.raw.Close()
+	}
+	if c.lingers && c.phaseNow() < phaseTaken {
+		linger(c.raw)
+	}
+	err := c.raw.Close()
+	c.leave()
+	return err
+}
+
+// leave takes the connection off the ledger, once.
+func (c *Conn) leave() {
+	if c.left.CompareAndSwap(false, true) {
+		c.socket.ledger.leave(c)
+	}
+}
+
+// LocalAddr returns the address that the client connected to.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr returns the address at the other end.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// SetDeadline is called by fasthttp when the connection is hijacked, and is
+// then the hijacker's to call.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if c.phaseNow() < phaseTaken {
+		c.phase.Store(uint32(phaseTaken))
+	}
+	return c.raw.SetDeadline(t)
+}
+
+// SetReadDeadline is called by fasthttp when a header is complete; see
+// headerReceived. Up to the hijack the time does not matter.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.phaseNow() < phaseTaken {
+		c.phase.Store(uint32(phaseBody))
+		return nil
+	}
+	return c.raw.SetReadDeadline(t)
+}
+
+// SetWriteDeadline sets the deadline of a hijacked connection's writes. Up to
+// the hijack it does nothing.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.phaseNow() < phaseTaken {
+		return nil
+	}
+	return c.raw.SetWriteDeadline(t)
+}

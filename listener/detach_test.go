@@ -1,0 +1,207 @@
+//go:build unix
+
+package listener
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// detached is what a handler got from Detach.
+type detached struct {
+	early   string
+	err     error // how reading the early bytes ended
+	fd      int
+	release func()
+}
+
+// detacher hijacks every request without an answer, detaches, and tells.
+func detacher(t testing.TB, got chan<- detached) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		ctx.HijackSetNoResponse(true)
+		ctx.Hijack(func(hijacked net.Conn) {
+			var d detached
+			var err error
+			if d.fd, d.release, err = c.Detach(); err != nil {
+				t.Errorf("detach: %v", err)
+			}
+			var early []byte
+			early, d.err = io.ReadAll(hijacked)
+			d.early = string(early)
+			got <- d
+		})
+	}
+}
+
+const upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+// The bytes behind a handshake reach whoever takes the connection, once, and
+// the descriptor works on although Go's side is closed.
+func TestDetach(t *testing.T) {
+	got := make(chan detached, 1)
+	opts, meterOf := metered(detacher(t, got))
+	f := func(name string, l config.Listener, dial func(t *testing.T, s *Set) net.Conn, early string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			s, _ := serve(t, opts, l)
+			c := dial(t, s)
+			defer c.Close()
+			io.WriteString(c, upgrade+early)
+			d := <-got
+			defer sys.Close(d.fd)
+			if d.early != early || !errors.Is(d.err, ErrDetached) {
+				t.Errorf("read %q, then %v, want %q, then ErrDetached", d.early, d.err, early)
+			}
+			// Go's side is closed when only one descriptor is left; then at the
+			// latest the client would see a FIN.
+			testkit.Eventually(t, 5*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
+
+			flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0)
+			if err != nil || flags&unix.O_NONBLOCK == 0 {
+				t.Errorf("flags %#x, %v: want O_NONBLOCK", flags, err)
+			}
+			if flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+				t.Errorf("descriptor flags %#x, %v: want FD_CLOEXEC", flags, err)
+			}
+			b := make([]byte, 16)
+			if n, err := unix.Read(d.fd, b); err != unix.EAGAIN {
+				t.Errorf("read of a silent client: %d, %v, want EAGAIN", n, err)
+			}
+			if _, err := unix.Write(d.fd, []byte("down")); err != nil {
+				t.Errorf("write: %v", err)
+			}
+			c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, err := io.ReadFull(c, b[:4]); err != nil || string(b[:4]) != "down" {
+				t.Errorf("client read %q, %v", b[:4], err)
+			}
+			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("client read %d bytes, %v; want silence", n, err)
+			}
+			io.WriteString(c, "up")
+			testkit.Eventually(t, 5*time.Second, func() bool {
+				n, err := unix.Read(d.fd, b)
+				return err == nil && string(b[:n]) == "up"
+			}, "the descriptor reads what the client sends")
+
+			m := meterOf("web")
+			if n := m.opened(); n != 1 {
+				t.Errorf("%d connections open before release, want 1", n)
+			}
+			d.release()
+			d.release() // a second one must not unbalance the books
+			if n := m.opened(); n != 0 {
+				t.Errorf("%d connections open after release, want 0", n)
+			}
+		})
+	}
+	tcp := func(t *testing.T, s *Set) net.Conn {
+		c, err := net.Dial("tcp", s.Addr("web").String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	f("no early bytes", web(), tcp, "")
+	f("early bytes in the same segment", web(), tcp, "\x81\x85\x01\x02\x03\x04abcde")
+	f("as many early bytes as fit the buffer", web(), tcp, strings.Repeat("e", 16<<10-len(upgrade)))
+
+	l := web()
+	path := filepath.Join(t.TempDir(), "s")
+	l.Address = "unix:" + path
+	f("unix socket", l, func(t *testing.T, _ *Set) net.Conn {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}, "early")
+}
+
+// sameFile lists this process's descriptors for the open file of fd.
+func sameFile(t *testing.T, fd int) []string {
+	t.Helper()
+	var same []string
+	var want unix.Stat_t
+	if err := unix.Fstat(fd, &want); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 1024 {
+		var st unix.Stat_t
+		if unix.Fstat(n, &st) == nil && st.Ino == want.Ino && st.Dev == want.Dev {
+			same = append(same, string(rune(n)))
+		}
+	}
+	return same
+}
+
+// Detach without a descriptor to duplicate changes nothing.
+func TestDetachError(t *testing.T) {
+	result := make(chan error, 2)
+	_, address := serve(t, options(func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		raw := c.raw
+		c.raw = noDescriptor{raw}
+		_, _, err := c.Detach()
+		result <- err
+		c.raw = raw
+		fd, release, err := c.Detach()
+		if err == nil {
+			_, _, second := c.Detach()
+			result <- second
+			sys.Close(fd)
+			release()
+		} else {
+			result <- err
+		}
+	}), web())
+	testkit.DialTCP(t, address).Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := <-result; !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("detach: %v, want EMFILE", err)
+	}
+	if err := <-result; !errors.Is(err, ErrDetached) {
+		t.Errorf("second detach: %v, want ErrDetached", err)
+	}
+}
+
+// noDescriptor is a connection that cannot be duplicated.
+type noDescriptor struct{ net.Conn }
+
+func (noDescriptor) SyscallConn() (syscall.RawConn, error) { return nil, syscall.EMFILE }
+
+// A hijacker that keeps Go's connection can write, read and set deadlines.
+func TestHijackWithoutDetach(t *testing.T) {
+	opts, meterOf := metered(func(ctx *fasthttp.RequestCtx) {
+		ctx.HijackSetNoResponse(true)
+		ctx.Hijack(func(c net.Conn) {
+			c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			b, err := io.ReadAll(c)
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read: %v, want a timeout", err)
+			}
+			io.WriteString(c, "read "+string(b))
+		})
+	})
+	_, address := serve(t, opts, web())
+	c := testkit.DialTCP(t, address)
+	c.Send(upgrade + "early")
+	if got := c.ReadAll(5 * time.Second); got != "read early" {
+		t.Errorf("got %q", got)
+	}
+	testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection leaves the books")
+}

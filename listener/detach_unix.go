@@ -1,0 +1,53 @@
+//go:build unix
+
+package listener
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+// Detach takes the connection's socket out of Go's hands. It returns a second
+// descriptor for it, close-on-exec and non-blocking, which the caller owns and
+// closes, and release, which must be called once when that is done: until then
+// the connection counts towards the listener's limits. On error nothing has
+// changed.
+//
+// From then on Read returns [ErrDetached] at once, so that reading from the
+// hijacked connection yields just the bytes that fasthttp had read ahead, and
+// then that error. Write still works, for an answer when the handover
+// fails. The Go side must still be closed, which fasthttp does after the hijack
+// handler; that sends nothing to the client and leaves the descriptor alone.
+func (c *Conn) Detach() (fd int, release func(), err error) {
+	was := c.phase.Load()
+	if phase(was) == phaseDetached || !c.phase.CompareAndSwap(was, uint32(phaseDetached)) {
+		return -1, nil, ErrDetached
+	}
+	fd, err = duplicate(c.raw)
+	if err != nil {
+		c.phase.Store(was)
+		return -1, nil, fmt.Errorf("detach connection of %v: %w", c.client, err)
+	}
+	return fd, c.leave, nil
+}
+
+// duplicate returns a second descriptor for the socket of nc. O_NONBLOCK is a
+// property of the open file that both share, so the new one has it too.
+func duplicate(nc any) (int, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return -1, fmt.Errorf("%T has no descriptor", nc)
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	var dupErr error
+	if err := rc.Control(func(old uintptr) { fd, dupErr = sys.Dup(int(old)) }); err != nil {
+		return -1, err
+	}
+	return fd, dupErr
+}

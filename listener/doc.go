@@ -1,0 +1,68 @@
+// Package listener owns the bound sockets: it accepts connections within the
+// limits of the configuration and has fasthttp read requests from them.
+//
+// # Change without loss
+//
+// A [Set] holds the listeners of one process. [Set.Prepare] binds what is new
+// and may fail without a trace; [Change.Commit] cannot fail: it starts what is
+// new, gives what is kept its new limits, timeouts and handler without closing
+// any connection, and stops what is gone, where requests under way are finished
+// and upgraded sockets live on. A listener is identified by its address as
+// written, so a new name keeps the socket.
+//
+// # Who reads when
+//
+// A [Conn] knows which part of a request fasthttp reads from it and keeps the
+// deadlines itself, since fasthttp has one for a whole request, which would cut
+// every long upload:
+//
+//   - Before a request: a connection that has not sent a byte within
+//     timeouts.header, or is silent for timeouts.idle after an answer, is
+//     closed without a word. (A 408 to a browser that connected ahead of need
+//     would be taken for the answer to its first request.)
+//   - In its header: 408 when the header is not complete within
+//     timeouts.header, counted for the first request from the accept, for a
+//     later one from its first bytes.
+//   - In its body: [ErrBodyTimeout] after timeouts.body without a byte. Body
+//     bytes that fasthttp reads ahead of the handler are answered with 408
+//     here; later ones are the handler's to answer.
+//   - In the answer: a client that takes nothing for timeouts.body is cut off.
+//
+// A header over limits.max_header_bytes gets 431, anything that is not HTTP
+// gets 400; both, like 408, are one plain line, and close the connection.
+//
+// Idle and body deadlines are never early and at most an eighth late: moving
+// them at every read would cost more than the read's bookkeeping itself.
+//
+// # Memory of idle connections
+//
+// fasthttp keeps a request, a read buffer of max_header_bytes and a write
+// buffer with each idle keep-alive connection; its ReduceMemoryUsage does not
+// give up the read buffer while bodies are streamed, and reads the first byte
+// of every connection on its own. So a connection that has been silent for a
+// second is parked instead: it leaves fasthttp, which takes back all that it
+// lent, and waits for its next byte with nothing but a goroutine: 5.6 KB in
+// place of 27.9 KB. Busy connections never pay for that. BenchmarkIdleConn has
+// the figures.
+//
+// # Limits
+//
+// max_connections and max_connections_per_ip are checked at accept: one too
+// many gets a static 503 or 429 and is closed, without ever holding up the
+// accept loop. A connection counts until it is closed, an upgraded one until
+// the release function of [Conn.Detach] is called. Addresses are IPv4 addresses
+// and IPv6 /64 networks: a /64 is what one customer has, and one who may choose
+// among 2^64 addresses is not limited by counting them singly. Clients of Unix
+// sockets have no address and no limit per address.
+//
+// [Conn.AllowHandshake] is a token bucket per address that holds one second's
+// worth. Its table remembers an address only while a bucket is not full, and
+// 65,536 such addresses at most; beyond that it lets strangers pass.
+//
+// # Cost of an accept
+//
+// Four system calls on Linux: accept4, epoll_ctl, getsockname and
+// setsockopt(TCP_NODELAY), all by package net. TCP keep-alive is set once on
+// the listening socket, from which Linux passes it on, instead of four times
+// on each connection.
+package listener

@@ -1,0 +1,159 @@
+package listener
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// One connection too many is told why, whether its client waits for that or
+// sends a request first.
+func TestMaxConnections(t *testing.T) {
+	f := func(name string, perIP bool, status int, refusal Refusal) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			opts, meterOf := metered(hello)
+			l := web()
+			if perIP {
+				l.Limits.MaxConnectionsPerIP = 2
+			} else {
+				l.Limits.MaxConnections = 2
+			}
+			_, address := serve(t, opts, l)
+			one, two := testkit.DialTCP(t, address), testkit.DialTCP(t, address)
+			get(t, one, "/1")
+			get(t, two, "/2")
+
+			silent := testkit.DialTCP(t, address)
+			if resp := silent.ReadResponse(5 * time.Second); resp.StatusCode != status || !resp.Close || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("silent client: status %d, close %v, header %v; want %d", resp.StatusCode, resp.Close, resp.Header, status)
+			}
+			silent.ReadUntil("\n", 5*time.Second)
+			silent.ExpectClosed(5 * time.Second)
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+			resp, err := client.Get("http://" + address + "/")
+			if err != nil {
+				t.Fatalf("net/http client: %v", err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != status || len(body) == 0 {
+				t.Errorf("net/http client: status %d, body %q, want %d", resp.StatusCode, body, status)
+			}
+
+			get(t, one, "/1")
+			m := meterOf("web")
+			if n := m.refused[refusal].Load(); n != 2 {
+				t.Errorf("%d refused, want 2", n)
+			}
+			if n := m.accepted.Load(); n != 4 {
+				t.Errorf("%d accepted, want 4", n)
+			}
+			if n := m.opened(); n != 2 {
+				t.Errorf("%d open, want 2", n)
+			}
+			two.Close()
+			testkit.Eventually(t, 5*time.Second, func() bool { return m.opened() == 1 }, "the closed connection leaves room")
+			get(t, testkit.DialTCP(t, address), "/3")
+		})
+	}
+	f("in all", false, 503, RefusedMaxConnections)
+	f("per address", true, 429, RefusedMaxConnectionsPerIP)
+}
+
+// A flood of refused connections never holds up the accept loop.
+func TestRefusalsDoNotBlock(t *testing.T) {
+	opts, meterOf := metered(hello)
+	l := web()
+	l.Limits.MaxConnections = 1
+	_, address := serve(t, opts, l)
+	one := testkit.DialTCP(t, address)
+	get(t, one, "/1")
+	const flood = 3 * maxFarewells
+	start := time.Now()
+	for range flood {
+		c, err := net.Dial("tcp", address) // says nothing, reads nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	m := meterOf("web")
+	testkit.Eventually(t, 5*time.Second, func() bool { return m.refused[RefusedMaxConnections].Load() == flood }, "all are refused")
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("%d refusals took %v", flood, took)
+	}
+	get(t, one, "/1")
+}
+
+// The limits, the trust and the bucket are those of the configuration that is
+// in force, on connections that are older too.
+func TestLimitsFollowReload(t *testing.T) {
+	opts, meterOf := metered(func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		n := 0
+		for c.AllowHandshake(addr("192.0.2.1")) && n < 100 {
+			n++
+		}
+		fmt.Fprintf(ctx, "client %v trusted %v body %d handshakes %d", c.ClientAddr(), c.TrustedPeer(), c.MaxBodyBytes(), n)
+	})
+	l := web()
+	s, address := serve(t, opts, l)
+	c := testkit.DialTCP(t, address)
+	ask := func(want string) {
+		t.Helper()
+		c.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		body, _ := io.ReadAll(c.ReadResponse(5 * time.Second).Body)
+		if string(body) != want {
+			t.Errorf("got %q, want %q", body, want)
+		}
+	}
+	ask("client 127.0.0.1 trusted false body 0 handshakes 100")
+	l.TrustedProxies = []string{"10.0.0.0/8", "127.0.0.1"}
+	l.Limits.MaxBodyBytes = 7
+	l.Limits.HandshakesPerSecondPerIP = 5
+	l.Limits.MaxConnectionsPerIP = 1
+	change(t, s, l)
+	ask("client 127.0.0.1 trusted true body 7 handshakes 5")
+	if n := meterOf("web").refused[RefusedHandshakeRate].Load(); n != 1 {
+		t.Errorf("%d handshakes counted as refused, want 1", n)
+	}
+	// The connection from before the limit counts.
+	if resp := testkit.DialTCP(t, address).ReadResponse(5 * time.Second); resp.StatusCode != 429 {
+		t.Errorf("status %d, want 429", resp.StatusCode)
+	}
+}
+
+func TestTrusts(t *testing.T) {
+	l := web()
+	l.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8", "fe80::/10"}
+	st, err := New(options(hello)).compile(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(ip string, want bool) {
+		t.Helper()
+		if got := st.trusts(addr(ip)); got != want {
+			t.Errorf("trusts(%s) = %v, want %v", ip, got, want)
+		}
+	}
+	f("10.1.2.3", true)
+	f("11.1.2.3", false)
+	f("fd12::1", true)
+	f("fe80::1%eth0", true)
+	f("2001:db8::1", false)
+	if st.trusts(addrOf(&net.UnixAddr{Name: "@", Net: "unix"})) {
+		t.Error("trusts a Unix socket")
+	}
+	l.TrustedProxies = []string{"10.0.0.0/33"}
+	if _, err := New(options(hello)).compile(l); err == nil {
+		t.Error("compiled an impossible prefix")
+	}
+}

@@ -1,0 +1,73 @@
+package listener
+
+import (
+	"io"
+	"net"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxFarewells bounds the refused connections, per listener, that are held
+	// open for a moment so that their clients can read why.
+	maxFarewells = 64
+	// requestWait is how long such a client may take to send its request: many
+	// clients discard an answer that comes before it.
+	requestWait = 250 * time.Millisecond
+	// lingerTime is how long a connection is kept for its client to read an
+	// answer that came before the client had sent all. A socket closed while
+	// bytes wait in it is reset, and the reset can overtake the answer.
+	lingerTime = 500 * time.Millisecond
+)
+
+// refusals are the whole answers to refused connections.
+var refusals = [...][]byte{
+	RefusedMaxConnections:      refusal("503 Service Unavailable", "service unavailable: the listener is at max_connections, try again later\n"),
+	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", "too many requests: this address is at max_connections_per_ip, close a connection first\n"),
+}
+
+func refusal(status, body string) []byte {
+	return []byte("HTTP/1.1 " + status + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " +
+		strconv.Itoa(len(body)) + "\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" + body)
+}
+
+// refuse answers and closes nc without blocking. As long as there are slots it
+// leaves the client a moment to send its request and to read the answer; in a
+// flood, the answer is sent at once and the connection closed behind it.
+func (sk *socket) refuse(nc net.Conn, why Refusal) {
+	select {
+	case sk.farewells <- struct{}{}:
+		sk.serving.Add(1)
+		go sk.farewell(nc, refusals[why])
+	default:
+		// The send buffer of a new connection is empty and takes this whole.
+		nc.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		nc.Write(refusals[why])
+		nc.Close()
+	}
+}
+
+// farewell is refuse with time on its hands.
+func (sk *socket) farewell(nc net.Conn, answer []byte) {
+	defer sk.serving.Done()
+	defer func() { <-sk.farewells }()
+	defer nc.Close()
+	nc.SetReadDeadline(time.Now().Add(requestWait))
+	var first [1]byte
+	nc.Read(first[:])
+	nc.SetWriteDeadline(time.Now().Add(lingerTime))
+	if _, err := nc.Write(answer); err == nil {
+		linger(nc)
+	}
+}
+
+// linger ends the sending side of nc and discards what still comes, until the
+// client has closed too or [lingerTime] has passed.
+func linger(nc net.Conn) {
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	nc.SetReadDeadline(time.Now().Add(lingerTime))
+	io.Copy(io.Discard, nc)
+}

@@ -1,0 +1,68 @@
+package listener
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+// defaultHeaderBytes stands in for a max_header_bytes of 0.
+const defaultHeaderBytes = 16 << 10
+
+// settings is all of a listener that a reload can change without touching its
+// socket. It is immutable.
+type settings struct {
+	name    string
+	limits  config.Limits
+	timeout config.ListenerTimeouts
+	trusted []netip.Prefix
+	handler fasthttp.RequestHandler
+	meter   Meter // set when the settings come into force, so that an aborted change counts nothing
+}
+
+// compile checks l and turns it into settings.
+func (s *Set) compile(l config.Listener) (*settings, error) {
+	st := &settings{
+		name:    l.Name,
+		limits:  l.Limits,
+		timeout: l.Timeouts,
+		handler: s.opts.Handler(l.Name),
+	}
+	if st.limits.MaxHeaderBytes <= 0 {
+		st.limits.MaxHeaderBytes = defaultHeaderBytes
+	}
+	for _, text := range l.TrustedProxies {
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("set up listener %q: trusted_proxies: %w", l.Name, err)
+		}
+		st.trusted = append(st.trusted, p)
+	}
+	return st, nil
+}
+
+// trusts tells whether ip is one of the trusted proxies.
+func (st *settings) trusts(ip netip.Addr) bool {
+	if ip.Zone() != "" {
+		ip = ip.WithZone("")
+	}
+	for _, p := range st.trusted {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// firstByte is how long a connection may stay without a byte before it is
+// closed; 0: for ever.
+func (st *settings) firstByte(ph phase) time.Duration {
+	if ph == phaseFresh {
+		return st.timeout.Header
+	}
+	return st.timeout.Idle
+}
