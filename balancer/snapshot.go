@@ -81,3 +81,6 @@ func statusOf(name string, s *State) BackendStatus {
 		Counts:  countsOf(word),
 	}
 }
+
+// Usable reports whether new leases may be given to the backend.
+func (s *BackendStatus) Usable() bool { return !s.Retired && s.Up && s.Mode == Ready }

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/health"
+	"github.com/holdfast-lb/holdfast/listener"
+	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/proxy"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// app is one running Holdfast: the parts that live as long as the process, and
+// the configuration that they run by. Its methods, but for those that say
+// otherwise, are called by one goroutine, the command's.
+type app struct {
+	log     *slog.Logger
+	level   *slog.LevelVar
+	metrics *metrics.Metrics
+
+	registry  *balancer.Registry
+	relay     *relay.Relay
+	proxy     *proxy.Proxy
+	listeners *listener.Set
+	prober    *health.Prober
+	probes    probeBook
+
+	cfg    *config.Config // nil before the first
+	access *accesslog.Logger
+	admin  *adminServer // nil: none
+
+	running  atomic.Pointer[config.Config] // cfg, for the admin's goroutines
+	notReady atomic.Pointer[error]         // nil: ready
+	failed   chan error                    // a part that could not go on
+}
+
+var errStarting = errors.New("no configuration runs yet")
+
+// newApp makes the parts. Nothing is bound and nothing is dialled before the
+// first apply. stop ends it.
+func newApp(log *slog.Logger, level *slog.LevelVar) (*app, error) {
+	r, err := relay.New(relay.Options{Loops: runtime.GOMAXPROCS(0)})
+	if err != nil {
+		return nil, fmt.Errorf("start relay: %w", err)
+	}
+	a := &app{
+		log:      log,
+		level:    level,
+		metrics:  metrics.New(),
+		registry: balancer.NewRegistry(),
+		relay:    r,
+		failed:   make(chan error, 1),
+	}
+	a.notReady.Store(&errStarting)
+	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log})
+	a.listeners = listener.New(listener.Options{
+		Handler:    a.proxy.Handler,
+		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
+		BadRequest: a.proxy.BadRequest,
+		Log:        log,
+	})
+	a.prober = health.NewProber(log)
+	a.metrics.SetRelay(a.relaySample)
+	a.metrics.SetBackends(a.backendSamples)
+	a.metrics.SetLogDropped(func() uint64 { return a.proxy.AccessLog().Dropped() })
+	return a, nil
+}
+
+// apply makes cfg the configuration that runs. It prepares everything that can
+// fail and leaves no trace if something does; after that nothing can.
+func (a *app) apply(cfg *config.Config) (err error) {
+	var undo []func()
+	defer func() {
+		if err != nil {
+			for _, f := range undo {
+				f()
+			}
+		}
+	}()
+	pools, err := a.registry.Compile(cfg.Pools)
+	if err != nil {
+		return err
+	}
+	runtime, err := proxy.Compile(cfg, pools)
+	if err != nil {
+		return err
+	}
+	change, err := a.listeners.Prepare(cfg.Listeners)
+	if err != nil {
+		return err
+	}
+	undo = append(undo, change.Abort)
+	newAdmin, err := a.prepareAdmin(cfg.Admin)
+	if err != nil {
+		return err
+	}
+	if newAdmin != a.admin && newAdmin != nil {
+		undo = append(undo, newAdmin.close)
+	}
+	access, err := a.prepareAccess(cfg.Log)
+	if err != nil {
+		return err
+	}
+
+	// Nothing fails from here on.
+	a.level.Set(levelOf(cfg.Log.Level))
+	a.registry.Commit(pools)
+	a.swapAccess(access)
+	a.proxy.Swap(runtime)
+	a.prober.Reconcile(a.targets(pools, cfg))
+	change.Commit()
+	a.swapAdmin(newAdmin)
+	a.cfg = cfg
+	a.running.Store(cfg)
+	a.notReady.Store(nil)
+	return nil
+}
+
+// prepareAccess returns the access log that cfg asks for: the one that is
+// open if it is the same.
+func (a *app) prepareAccess(cfg config.Log) (*accesslog.Logger, error) {
+	if a.cfg != nil && a.cfg.Log.Access == cfg.Access && a.cfg.Log.AccessFormat == cfg.AccessFormat {
+		return a.access, nil
+	}
+	if cfg.Access == "off" {
+		return nil, nil
+	}
+	return accesslog.Open(cfg.Access, cfg.AccessFormat)
+}
+
+// swapAccess sends records to next from now on.
+func (a *app) swapAccess(next *accesslog.Logger) {
+	if a.access == next {
+		return
+	}
+	a.proxy.SetAccessLog(next)
+	if a.access != nil {
+		a.access.Close()
+	}
+	a.access = next
+}
+
+// adminServer is an admin server with its goroutine.
+type adminServer struct {
+	*admin.Server
+	address string // as configured
+	done    chan struct{}
+}
+
+// prepareAdmin returns the admin server that cfg asks for, bound but not
+// serving yet, or the running one if its address is the same.
+func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
+	switch {
+	case cfg.Address == "":
+		return nil, nil
+	case a.admin != nil && a.admin.address == cfg.Address:
+		return a.admin, nil
+	}
+	ln, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on admin.address %s: %w; free the port or choose another", cfg.Address, err)
+	}
+	host, _, _ := net.SplitHostPort(cfg.Address)
+	return &adminServer{address: cfg.Address, done: make(chan struct{}), Server: admin.New(admin.Options{
+		Listener: ln, Host: host, Log: a.log, Version: version(),
+		Ready:   a.ready,
+		Pools:   a.poolStatus,
+		Metrics: a.metrics.Handler(),
+	})}, nil
+}
+
+// swapAdmin starts next and ends the server before it.
+func (a *app) swapAdmin(next *adminServer) {
+	was := a.admin
+	if was == next {
+		return
+	}
+	a.admin = next
+	if next != nil {
+		go next.serve(a.failed)
+	}
+	if was != nil {
+		was.close()
+		<-was.done
+	}
+}
+
+func (s *adminServer) serve(failed chan<- error) {
+	defer close(s.done)
+	if err := s.Serve(); err != nil {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
+}
+
+// close ends the server, within a second.
+func (s *adminServer) close() {
+	ctx, cancel := timeout(time.Second)
+	defer cancel()
+	_ = s.Close(ctx)
+}
+
+// ready is what /readyz asks.
+func (a *app) ready() error {
+	if err := a.notReady.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

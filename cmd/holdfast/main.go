@@ -1,0 +1,43 @@
+// Command holdfast is an HTTP load balancer that never lets go of a socket.
+//
+//	holdfast serve --config holdfast.yaml   run
+//	holdfast check --config holdfast.yaml   say what is wrong with a file
+//	holdfast demo                           three game servers to play with
+//	holdfast version
+//
+// main.go has the commands' frame, one file each has a command, app.go makes
+// the parts and joins them, reload.go changes the configuration of a running
+// app, and stop.go ends it.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if err := newRoot().Execute(); err != nil {
+		if !errors.Is(err, errReported) {
+			fmt.Fprintln(os.Stderr, "holdfast: "+err.Error())
+		}
+		os.Exit(1)
+	}
+}
+
+// errReported ends the process with status 1 when all has been said.
+var errReported = errors.New("reported")
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "holdfast",
+		Short:         "An HTTP load balancer that never lets go of a socket",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.AddCommand(newServe(), newCheck(), newDemo(), newVersion())
+	return root
+}

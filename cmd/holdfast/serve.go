@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+func newServe() *cobra.Command {
+	src := &source{overrides: map[string]any{}}
+	var pidFile, level string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run by a configuration file",
+		Long: "Runs until SIGTERM or SIGINT, which end it politely: requests are finished and sockets are told\n" +
+			"Close 1001, within shutdown.deadline; a second signal ends it at once.\n\n" +
+			"SIGHUP reads the file again. A file with a mistake changes nothing.\n" +
+			"SIGUSR1 opens the log files again.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Before the file is read, so that no signal is lost or kills.
+			signals := notify()
+			defer signal.Stop(signals)
+			if level != "" {
+				src.overrides["log.level"] = level
+			}
+			return serve(cmd, src, pidFile, signals)
+		},
+	}
+	configFlag(cmd, &src.path)
+	cmd.Flags().StringVar(&pidFile, "pid-file", "", "write the process id to this `FILE`, and remove it at the end")
+	cmd.Flags().StringVar(&level, "log-level", "", "override log.level: debug, info, warn or error")
+	return cmd
+}
+
+// notify returns the signals that serve obeys. SIGHUP has room for one that
+// waits while another is obeyed: more would ask for the same.
+func notify() chan os.Signal {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	return signals
+}
+
+func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Signal) error {
+	cfg, data, err := src.read(func(w config.Warning) { fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w.String()) })
+	if err != nil {
+		var list config.Errors
+		if errors.As(err, &list) {
+			fmt.Fprintln(cmd.ErrOrStderr(), list)
+			return errReported
+		}
+		return err
+	}
+	src.data = data
+	log, level, file, err := newLog(cfg.Log)
+	if err != nil {
+		return err
+	}
+	a, err := newApp(log, level)
+	if err != nil {
+		return err
+	}
+	if err := a.apply(cfg); err != nil {
+		a.stop(time.Second)
+		return err
+	}
+	a.metrics.Reload(true, time.Now())
+	if pidFile != "" {
+		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil { // #nosec G306 -- a pid is no secret
+			a.stop(time.Second)
+			return fmt.Errorf("write pid file: %w", err)
+		}
+		defer func() { _ = os.Remove(pidFile) }()
+	}
+	log.Info("serving", "configuration", cfg.Summary(), "pid", os.Getpid(), "version", version())
+	for {
+		select {
+		case err := <-a.failed:
+			a.stop(a.cfg.Shutdown.Deadline)
+			return err
+		case s := <-signals:
+			switch s {
+			case syscall.SIGHUP:
+				a.reload(src)
+			case syscall.SIGUSR1:
+				a.reopen(file)
+			default:
+				log.Info("stopping", "signal", s.String(), "deadline", a.cfg.Shutdown.Deadline.String())
+				go exitOnSecond(signals)
+				a.stop(a.cfg.Shutdown.Deadline)
+				return nil
+			}
+		}
+	}
+}
+
+// reopen opens the log files again, for logrotate.
+func (a *app) reopen(file *logFile) {
+	err := file.reopen()
+	if a.access != nil {
+		err = errors.Join(err, a.access.Reopen())
+	}
+	if err != nil {
+		a.log.Error("log files are not all reopened", "error", err)
+		return
+	}
+	a.log.Info("log files reopened")
+}
+
+// exitOnSecond ends the process at once on another SIGTERM or SIGINT.
+func exitOnSecond(signals <-chan os.Signal) {
+	for s := range signals {
+		if isEnd(s) {
+			os.Exit(130)
+		}
+	}
+}
+
+func isEnd(s os.Signal) bool { return s == syscall.SIGTERM || s == syscall.SIGINT }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/health"
+	"github.com/holdfast-lb/holdfast/listener"
+	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// probeBook remembers the last verdict on each backend, for the admin API.
+type probeBook struct {
+	mu   sync.Mutex
+	last map[balancer.Key]health.Verdict
+}
+
+func (b *probeBook) put(key balancer.Key, v health.Verdict) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil {
+		b.last = make(map[balancer.Key]health.Verdict)
+	}
+	b.last[key] = v
+}
+
+// keep forgets the backends that are not in keys.
+func (b *probeBook) keep(keys map[balancer.Key]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k := range b.last {
+		if !keys[k] {
+			delete(b.last, k)
+		}
+	}
+}
+
+func (b *probeBook) get(key balancer.Key) (health.Verdict, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v, ok := b.last[key]
+	return v, ok
+}
+
+// targets binds the probes of a configuration to the registry.
+func (a *app) targets(pools *balancer.Pools, cfg *config.Config) []health.Target {
+	var targets []health.Target
+	probed := make(map[balancer.Key]bool)
+	for _, pool := range pools.All() {
+		spec := cfg.Pools[pool.Name()].Health
+		if spec.Type == "" {
+			continue
+		}
+		for _, b := range pool.Backends() {
+			key := b.Key()
+			probed[key] = true
+			name, backend := pool.Name(), b.Name()
+			targets = append(targets, health.Target{
+				ID:   key.Pool + " " + key.Scheme + "://" + key.Address,
+				Pool: name, Backend: backend, Scheme: key.Scheme, Address: key.Address,
+				Spec: spec, InitialUp: b.State().Up(),
+				Report: func(v health.Verdict) {
+					a.probes.put(key, v)
+					a.registry.SetHealth(key, v.Up, v.Why, v.At)
+					a.metrics.Probe(name, backend, v.OK, v.Latency)
+				},
+			})
+		}
+	}
+	a.probes.keep(probed)
+	return targets
+}
+
+// poolStatus is what /api/v1/pools shows.
+func (a *app) poolStatus() []admin.Pool {
+	cfg := a.running.Load()
+	if cfg == nil {
+		return nil
+	}
+	var out []admin.Pool
+	index := make(map[string]int)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
+		index[name] = len(out)
+		out = append(out, admin.Pool{Name: name, Balance: cfg.Pools[name].Balance})
+	}
+	for _, b := range a.registry.Snapshot() {
+		i, known := index[b.Pool]
+		if !known { // a pool that is gone, with sockets that are not
+			i = len(out)
+			index[b.Pool] = i
+			out = append(out, admin.Pool{Name: b.Pool})
+		}
+		out[i].Backends = append(out[i].Backends, a.backendStatus(b))
+	}
+	return out
+}
+
+func (a *app) backendStatus(b balancer.BackendStatus) admin.Backend {
+	s := admin.Backend{
+		Name: b.Name, Address: b.Scheme + "://" + b.Address, State: admin.Down, Mode: b.Mode.String(),
+		Usable: b.Usable(), Retired: b.Retired,
+		Weight: b.Weight, MaxConnections: b.MaxConnections,
+		Active: admin.Active{Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes)},
+		Why:    b.Why, Since: b.Since,
+	}
+	if b.Up {
+		s.State = admin.Up
+	}
+	if v, ok := a.probes.get(balancer.Key{Pool: b.Pool, Scheme: b.Scheme, Address: b.Address}); ok {
+		s.LastProbe = &admin.Probe{OK: v.OK, Why: v.Why, At: v.At, Seconds: v.Latency.Seconds()}
+	}
+	return s
+}
+
+// backendSamples is what a scrape of /metrics asks.
+func (a *app) backendSamples() []metrics.BackendSample {
+	var out []metrics.BackendSample
+	for _, b := range a.registry.Snapshot() {
+		out = append(out, metrics.BackendSample{
+			Pool: b.Pool, Backend: b.Name, Up: b.Up, Mode: b.Mode.String(), Weight: b.Weight, Changed: b.Since, Retired: b.Retired,
+			Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes),
+		})
+	}
+	return out
+}
+
+// relaySample is what a scrape of /metrics asks.
+func (a *app) relaySample() metrics.RelaySample {
+	s := a.relay.Stats()
+	flow := func(side int) metrics.FlowSample {
+		f := &s.Frames[side]
+		return metrics.FlowSample{
+			Bytes:        s.Bytes[side],
+			Continuation: f[relay.Continuation], Text: f[relay.Text], Binary: f[relay.Binary],
+			Close: f[relay.CloseFrame], Ping: f[relay.Ping], Pong: f[relay.Pong],
+		}
+	}
+	return metrics.RelaySample{
+		ClientToBackend: flow(relay.Client), BackendToClient: flow(relay.Backend), OpenPairs: s.Pairs,
+	}
+}
+
+// meter lets a listener count without knowing metrics.
+type meter struct{ *metrics.Listener }
+
+var refusals = map[listener.Refusal]metrics.Refusal{
+	listener.RefusedMaxConnections:      metrics.RefusedMaxConnections,
+	listener.RefusedMaxConnectionsPerIP: metrics.RefusedMaxConnectionsPerIP,
+	listener.RefusedHandshakeRate:       metrics.RefusedHandshakeRate,
+}
+
+// Refused implements [listener.Meter].
+func (m meter) Refused(r listener.Refusal) { m.Listener.Refused(refusals[r]) }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// closeGoingAway is what clients read when this process ends (RFC 6455,
+// section 7.4.1).
+const closeGoingAway = 1001
+
+var errStopping = errors.New("shutting down")
+
+// stop ends everything: no new connections, requests under way are answered,
+// each socket reads a Close 1001 and has until the deadline to end. It returns
+// when nothing is left, by the deadline at the latest; cut is then called off.
+func (a *app) stop(deadline time.Duration) {
+	a.notReady.Store(&errStopping)
+	ctx, cancel := timeout(deadline)
+	defer cancel()
+	began := time.Now()
+	sockets := a.relay.Stats().Pairs
+	var both sync.WaitGroup
+	both.Go(func() {
+		if err := a.listeners.Shutdown(ctx); err != nil {
+			a.log.Warn("requests were cut off at shutdown.deadline", "error", err)
+		}
+	})
+	both.Go(func() {
+		if err := a.relay.Farewell(ctx, closeGoingAway, "server is shutting down"); err != nil {
+			a.log.Warn("sockets were cut off at shutdown.deadline", "sockets", a.relay.Stats().Pairs)
+		}
+	})
+	both.Wait()
+	a.relay.Close()
+	a.prober.Close()
+	a.proxy.Close()
+	if a.admin != nil {
+		a.admin.close()
+		<-a.admin.done
+	}
+	a.log.Info("stopped", "sockets", sockets, "took", time.Since(began).Round(time.Millisecond).String())
+	a.swapAccess(nil)
+}
+
+func timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
