@@ -20,9 +20,7 @@ func appendJSON(b []byte, r *Record) []byte {
 	b = appendText(b, "listener", r.Listener)
 	b = appendText(b, "route", r.Route)
 	b = append(b, `,"client":"`...)
-	if r.Client.IsValid() {
-		b = r.Client.AppendTo(b)
-	}
+	b = appendClient(b, r, "")
 	b = append(b, '"')
 	b = appendText(b, "method", r.Method)
 	b = appendText(b, "host", r.Host)
@@ -49,6 +47,15 @@ func appendJSON(b []byte, r *Record) []byte {
 		b = appendText(b, "error", r.Error)
 	}
 	return append(b, '}', '\n')
+}
+
+// appendClient appends the client's address, or none if it has no address. The
+// zone is left out: it can be any text, and means nothing but on this machine.
+func appendClient(b []byte, r *Record, none string) []byte {
+	if !r.Client.IsValid() {
+		return append(b, none...)
+	}
+	return r.Client.WithZone("").AppendTo(b)
 }
 
 func appendNumber(b []byte, key string, n uint64) []byte {
@@ -95,11 +102,7 @@ const hexDigits = "0123456789abcdef"
 // A socket is the line of its 101, with the bytes that the client was sent.
 // Control bytes, quotes and backslashes are escaped as Apache does.
 func appendCombined(b []byte, r *Record) []byte {
-	if r.Client.IsValid() {
-		b = r.Client.AppendTo(b)
-	} else {
-		b = append(b, '-')
-	}
+	b = appendClient(b, r, "-")
 	b = append(b, " - - ["...)
 	b = r.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
