@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/sys"
@@ -71,18 +70,18 @@ func TestDetach(t *testing.T) {
 			// latest the client would see a FIN.
 			testkit.Eventually(t, 5*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
 
-			flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0)
-			if err != nil || flags&unix.O_NONBLOCK == 0 {
+			flags, err := fcntl(d.fd, syscall.F_GETFL)
+			if err != nil || flags&syscall.O_NONBLOCK == 0 {
 				t.Errorf("flags %#x, %v: want O_NONBLOCK", flags, err)
 			}
-			if flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			if flags, err := fcntl(d.fd, syscall.F_GETFD); err != nil || flags&syscall.FD_CLOEXEC == 0 {
 				t.Errorf("descriptor flags %#x, %v: want FD_CLOEXEC", flags, err)
 			}
 			b := make([]byte, 16)
-			if n, err := unix.Read(d.fd, b); err != unix.EAGAIN {
+			if n, err := syscall.Read(d.fd, b); err != syscall.EAGAIN {
 				t.Errorf("read of a silent client: %d, %v, want EAGAIN", n, err)
 			}
-			if _, err := unix.Write(d.fd, []byte("down")); err != nil {
+			if _, err := syscall.Write(d.fd, []byte("down")); err != nil {
 				t.Errorf("write: %v", err)
 			}
 			c.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -95,7 +94,7 @@ func TestDetach(t *testing.T) {
 			}
 			io.WriteString(c, "up")
 			testkit.Eventually(t, 5*time.Second, func() bool {
-				n, err := unix.Read(d.fd, b)
+				n, err := syscall.Read(d.fd, b)
 				return err == nil && string(b[:n]) == "up"
 			}, "the descriptor reads what the client sends")
 
@@ -133,18 +132,27 @@ func TestDetach(t *testing.T) {
 	}, "early")
 }
 
+// fcntl asks for the flags of fd.
+func fcntl(fd, command int) (int, error) {
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), uintptr(command), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(flags), nil
+}
+
 // sameFile lists this process's descriptors for the open file of fd.
-func sameFile(t *testing.T, fd int) []string {
+func sameFile(t *testing.T, fd int) []int {
 	t.Helper()
-	var same []string
-	var want unix.Stat_t
-	if err := unix.Fstat(fd, &want); err != nil {
+	var same []int
+	var want syscall.Stat_t
+	if err := syscall.Fstat(fd, &want); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 1024 {
-		var st unix.Stat_t
-		if unix.Fstat(n, &st) == nil && st.Ino == want.Ino && st.Dev == want.Dev {
-			same = append(same, string(rune(n)))
+		var st syscall.Stat_t
+		if syscall.Fstat(n, &st) == nil && st.Ino == want.Ino && st.Dev == want.Dev {
+			same = append(same, n)
 		}
 	}
 	return same
