@@ -1,0 +1,18 @@
+// Package backend is the server that stands behind every balancer in a
+// measurement: it answers any GET with a small 200 and echoes WebSocket frames,
+// at the lowest price that Go allows, so that the balancer is what is seen.
+//
+// [Start] opens several listening addresses, which balancers see as several
+// backends, served by a few epoll loops in this process. A message is echoed
+// while it arrives: a loop has one buffer, a connection has none unless its
+// peer reads slower than it writes, and then nothing more is read from it.
+//
+// The parts without a socket are [Echo], which turns masked frames into their
+// echo in place, and the request scanner. Linux only; elsewhere [Start]
+// returns [ErrUnsupported].
+package backend
+
+import "errors"
+
+// ErrUnsupported is returned by Start on systems without epoll.
+var ErrUnsupported = errors.New("start backend: the bench backend is built on epoll; run it on Linux")

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/bench/load"
+	"github.com/holdfast-lb/holdfast/bench/peers"
+	"github.com/holdfast-lb/holdfast/bench/report"
+	"github.com/holdfast-lb/holdfast/bench/usage"
+	"github.com/holdfast-lb/holdfast/bench/wrk"
+)
+
+const (
+	balancerThreads = 2
+	backendCount    = 3
+	enoughFiles     = 65536                  // nginx reserves memory for each, used or not
+	calm            = 500 * time.Millisecond // between two runs, to see who else is at work
+)
+
+// runner goes through scenarios, rounds and peers. One at a time: whatever
+// runs beside what is measured would be measured too.
+type runner struct {
+	options
+	scenarios []scenario
+	peers     []string
+	programs  map[string]string // paths by name; wrk's too
+	backends  *backends
+	progress  io.Writer
+}
+
+// measure does all runs and returns what it has, also after an error. A
+// balancer that fails is a Run with a Failure, no error.
+func (r *runner) measure(ctx context.Context) (rep *report.Report, err error) {
+	rep = &report.Report{
+		Started: time.Now(), Machine: describe(r.programs), Threads: balancerThreads, Peers: r.peers, Reference: r.reference(),
+	}
+	if r.backends, err = startBackends(ctx, backendCount, r.threads); err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, r.backends.stop()) }()
+	for _, s := range r.scenarios {
+		rep.Scenarios = append(rep.Scenarios, s.Scenario)
+		for round := 1; round <= r.rounds; round++ {
+			for i := range r.peers {
+				// Another one begins each round, so that none always
+				// follows the same neighbour.
+				name := r.peers[(i+round-1)%len(r.peers)]
+				run := r.one(ctx, s, name)
+				if ctx.Err() != nil {
+					return rep, fmt.Errorf("measure: %w", context.Cause(ctx))
+				}
+				run.Round = round
+				rep.Runs = append(rep.Runs, run)
+				r.show(run)
+			}
+		}
+	}
+	return rep, nil
+}
+
+// reference is the peer that ratios refer to: the first that is a balancer.
+func (r *runner) reference() string {
+	for _, name := range r.peers {
+		if name != peers.None && name != peers.Holdfast {
+			return name
+		}
+	}
+	return ""
+}
+
+// one starts the balancer, measures, and stops it. The result is named, since
+// a crash is found out on the way out.
+func (r *runner) one(ctx context.Context, s scenario, name string) (run report.Run) {
+	run = report.Run{Scenario: s.Name, Peer: name}
+	if s.Name == getScenario && r.programs["wrk"] == "" {
+		run.Skipped = wrk.ErrMissing.Error()
+		return run
+	}
+	targets, pid := r.backends.addresses, 0
+	if name != peers.None {
+		dir, err := os.MkdirTemp("", "bench-"+name+"-")
+		if err != nil {
+			run.Failure = err.Error()
+			return run
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		p, listen, err := r.start(ctx, name, dir)
+		if err != nil {
+			run.Failure = err.Error()
+			return run
+		}
+		defer p.Stop()
+		// After the measurement, before Stop: a crash explains the errors.
+		defer func() {
+			if err := p.Alive(); err != nil {
+				run.Failure = err.Error()
+			}
+		}()
+		targets, pid = []string{listen}, p.PID()
+	}
+	var err error
+	if run.Background, err = background(ctx); err == nil {
+		run.Result, err = r.drive(ctx, s, targets, pid)
+	}
+	switch {
+	case err != nil:
+		run.Failure = err.Error()
+	case run.Result.Errors > 0:
+		run.Failure = fmt.Sprintf("%d errors, the first: %s", run.Result.Errors, run.Result.FirstError)
+	case run.Result.Ops == 0:
+		run.Failure = "not one operation ended in the measured time"
+	}
+	return run
+}
+
+// start starts a balancer on a free port.
+func (r *runner) start(ctx context.Context, name, dir string) (p *peers.Process, listen string, err error) {
+	if listen, err = peers.FreeAddress(); err != nil {
+		return nil, "", err
+	}
+	setup := peers.Setup{
+		Dir: dir, Listen: listen, Backends: r.backends.addresses,
+		Threads: balancerThreads, Files: int(min(descriptors(), enoughFiles)),
+	}
+	p, err = peers.Start(ctx, name, r.programs[name], setup)
+	return p, listen, err
+}
+
+// drive runs the scenario's generator.
+func (r *runner) drive(ctx context.Context, s scenario, targets []string, pid int) (load.Result, error) {
+	if s.Name == getScenario {
+		return wrk.Run(ctx, wrk.Plan{
+			Program: r.programs["wrk"], URL: "http://" + targets[0] + "/", Threads: 2, Connections: s.plan.Sockets,
+			Warmup: s.plan.Warmup, Duration: s.plan.Duration, Watch: pid,
+		})
+	}
+	p := s.plan
+	p.Watch = pid
+	for _, t := range targets {
+		at, err := netip.ParseAddrPort(t)
+		if err != nil {
+			return load.Result{}, fmt.Errorf("read address %q: %w", t, err)
+		}
+		p.Targets = append(p.Targets, at)
+	}
+	return runLoad(ctx, p)
+}
+
+// background waits a moment and returns the share of it for which the
+// machine's cores were busy: with what is not ours.
+func background(ctx context.Context) (float64, error) {
+	before, err := usage.Read(0)
+	if err != nil {
+		return 0, err
+	}
+	if err := sleep(ctx, calm); err != nil {
+		return 0, err
+	}
+	after, err := usage.Read(0)
+	if err != nil {
+		return 0, err
+	}
+	busy := (after.Machine - before.Machine).Seconds() / after.At.Sub(before.At).Seconds() / float64(runtime.NumCPU())
+	return min(busy, 1), nil // clock ticks are coarse
+}
+
+// show prints a line of progress.
+func (r *runner) show(run report.Run) {
+	what := fmt.Sprintf("%.0f/s", run.Result.Rate)
+	switch m := run.Result.Memory; {
+	case run.Failure != "":
+		what, _, _ = strings.Cut("failed: "+run.Failure, "\n")
+	case run.Skipped != "":
+		what = "skipped: " + run.Skipped
+	case m != nil:
+		what = fmt.Sprintf("%.0f B/socket", m.PerSocket)
+	}
+	_, _ = fmt.Fprintf(r.progress, "%-10s round %d/%d  %-9s %s\n", run.Scenario, run.Round, r.rounds, run.Peer, what)
+}

@@ -1,0 +1,139 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// noisy is the busy share before a run from which the report warns.
+const noisy = 0.1
+
+// WriteMarkdown writes the whole report; verdicts are about the peer named by
+// subject, if it ran.
+func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
+	var b strings.Builder
+	m := r.Machine
+	fmt.Fprintf(&b, "# Side by side, %s\n\n", r.Started.UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(&b, "%s: %d cores (%s), %d MB, Linux %s, %d descriptors a process; %d threads each.\n",
+		m.Host, m.Cores, m.CPU, m.MemoryMB, m.Kernel, m.Files, r.Threads)
+	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
+		fmt.Fprintf(&b, "- %s: %s\n", name, m.Versions[name])
+	}
+	if n, share := r.background(); n > 0 {
+		fmt.Fprintf(&b, "\n**Noisy:** before %d of %d runs the machine was busy with something else (up to %.0f %%).\n", n, len(r.Runs), share*100)
+	}
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Name, s.About)
+		r.table(&b, s)
+	}
+	if verdicts := r.Verdicts(subject); len(verdicts) > 0 {
+		fmt.Fprintf(&b, "\n## Criteria for %s\n\n", subject)
+		for _, v := range verdicts {
+			mark := "MISSED"
+			if v.Met {
+				mark = "met"
+			}
+			fmt.Fprintf(&b, "- %s: %s\n", mark, v.Text)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// background returns before how many runs the machine was noisy, and the
+// worst share.
+func (r *Report) background() (n int, worst float64) {
+	for _, run := range r.Runs {
+		if run.Background > noisy {
+			n++
+			worst = max(worst, run.Background)
+		}
+	}
+	return n, worst
+}
+
+// table writes one scenario's rows, aligned for a terminal.
+func (r *Report) table(b *strings.Builder, s Scenario) {
+	head := []string{"balancer", "median " + string(s.Metric), "spread", "p50 µs", "p99 µs", "its CPU µs/op", "machine CPU µs/op"}
+	if r.Reference != "" {
+		head = append(head, "ratio to "+r.Reference)
+	}
+	lines := [][]string{head}
+	var problems []string
+	for _, row := range r.Rows(s) {
+		cells := []string{row.Peer, number(row.Value), percent(row), number(row.P50), number(row.P99), number(row.BalancerCPU), number(row.MachineCPU)}
+		if row.Problem != "" {
+			word, _, _ := strings.Cut(row.Problem, ":")
+			cells = []string{row.Peer, word, "", "", "", "", ""}
+			problems = append(problems, row.Peer+" "+row.Problem)
+		}
+		if r.Reference != "" {
+			ratio := "–"
+			if row.Ratio > 0 {
+				ratio = fmt.Sprintf("%.2f", row.Ratio)
+			}
+			cells = append(cells, ratio)
+		}
+		lines = append(lines, cells)
+	}
+	align(b, lines)
+	for _, p := range problems {
+		fmt.Fprintf(b, "\n> %s\n", strings.ReplaceAll(p, "\n", "\n> "))
+	}
+}
+
+// align writes a Markdown table whose columns line up: the first to the left,
+// the others to the right.
+func align(b *strings.Builder, lines [][]string) {
+	width := make([]int, len(lines[0]))
+	for _, cells := range lines {
+		for i, cell := range cells {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for n, cells := range lines {
+		for i, cell := range cells {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				fmt.Fprintf(b, "| %s%s ", cell, pad)
+			} else {
+				fmt.Fprintf(b, "| %s%s ", pad, cell)
+			}
+		}
+		b.WriteString("|\n")
+		if n == 0 {
+			for i, w := range width {
+				if i == 0 {
+					fmt.Fprintf(b, "|%s", strings.Repeat("-", w+2))
+				} else {
+					fmt.Fprintf(b, "|%s:", strings.Repeat("-", w+1))
+				}
+			}
+			b.WriteString("|\n")
+		}
+	}
+}
+
+// percent writes the spread of a row that has a figure.
+func percent(row Row) string {
+	if row.Value == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f %%", row.Spread*100)
+}
+
+// number writes a figure with what precision it deserves; nothing as a dash.
+func number(v float64) string {
+	switch {
+	case v == 0:
+		return "–"
+	case v < 100:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.0f", v)
+	}
+}

@@ -1,0 +1,171 @@
+package report
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/bench/load"
+)
+
+// Metric is the figure that a scenario is about.
+type Metric string
+
+// Metrics, with their units.
+const (
+	Rate   Metric = "op/s"      // higher is better
+	Memory Metric = "B/socket"  // lower is better
+	P99    Metric = "µs at p99" // lower is better
+)
+
+// Scenario is one heading of the report.
+type Scenario struct {
+	Name   string `json:"name"`
+	About  string `json:"about"` // what is done, in a few words
+	Metric Metric `json:"metric"`
+}
+
+// Run is one measurement: one scenario, one balancer, one round.
+type Run struct {
+	Scenario   string      `json:"scenario"`
+	Peer       string      `json:"peer"`
+	Round      int         `json:"round"`             // from 1
+	Background float64     `json:"background"`        // busy share of the machine right before, 0 to 1
+	Failure    string      `json:"failure,omitempty"` // why there is no figure
+	Skipped    string      `json:"skipped,omitempty"` // why it was not tried
+	Result     load.Result `json:"result"`
+}
+
+// Machine describes where it ran.
+type Machine struct {
+	Host     string            `json:"host"`
+	Kernel   string            `json:"kernel"`
+	CPU      string            `json:"cpu"`
+	Cores    int               `json:"cores"`
+	MemoryMB int64             `json:"memory_mb"`
+	Files    uint64            `json:"files"` // descriptors a process may have
+	Versions map[string]string `json:"versions"`
+}
+
+// Report is everything that raw.json holds.
+type Report struct {
+	Started   time.Time  `json:"started"`
+	Machine   Machine    `json:"machine"`
+	Threads   int        `json:"threads"` // of each balancer
+	Peers     []string   `json:"peers"`
+	Reference string     `json:"reference"` // the peer that ratios refer to; "" for none
+	Scenarios []Scenario `json:"scenarios"`
+	Runs      []Run      `json:"runs"`
+}
+
+// Row is one line of a scenario's table. Figures are medians over the rounds.
+type Row struct {
+	Peer        string
+	Value       float64 // of the scenario's metric
+	Spread      float64
+	Ratio       float64 // to the reference; 0: none
+	P50, P99    float64 // µs
+	BalancerCPU float64 // µs for one op; 0: not known
+	MachineCPU  float64 // µs for one op
+	Problem     string  // "failed: …" or "skipped: …": the figures mean nothing
+}
+
+// Rows returns the table of one scenario, in the order of r.Peers.
+func (r *Report) Rows(s Scenario) []Row {
+	var rows []Row
+	for _, peer := range r.Peers {
+		runs := r.runs(s.Name, peer)
+		if len(runs) == 0 {
+			continue
+		}
+		row := Row{Peer: peer, Problem: problem(runs)}
+		if row.Problem == "" {
+			values := collect(runs, s.value)
+			row.Value = Median(values)
+			if row.Value != 0 {
+				row.Spread = (slices.Max(values) - slices.Min(values)) / row.Value
+			}
+			row.Ratio = r.ratio(s, peer)
+			row.P50 = Median(collect(runs, func(l load.Result) float64 { return l.Latency.P50 }))
+			row.P99 = Median(collect(runs, func(l load.Result) float64 { return l.Latency.P99 }))
+			row.BalancerCPU = Median(collect(runs, func(l load.Result) float64 { return l.BalancerCPU }))
+			row.MachineCPU = Median(collect(runs, func(l load.Result) float64 { return l.MachineCPU }))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// ratio is the median over rounds of peer's value through the reference's; 0
+// when there is no round with both.
+func (r *Report) ratio(s Scenario, peer string) float64 {
+	var ratios []float64
+	for _, a := range r.runs(s.Name, peer) {
+		for _, b := range r.runs(s.Name, r.Reference) {
+			if a.Round == b.Round && a.ok() && b.ok() && s.value(b.Result) > 0 {
+				ratios = append(ratios, s.value(a.Result)/s.value(b.Result))
+			}
+		}
+	}
+	return Median(ratios)
+}
+
+func (r *Report) runs(scenario, peer string) []Run {
+	var runs []Run
+	for _, run := range r.Runs {
+		if run.Scenario == scenario && run.Peer == peer {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
+// ok says that the run has a figure.
+func (r Run) ok() bool { return r.Failure == "" && r.Skipped == "" }
+
+// value is the scenario's figure in a result.
+func (s Scenario) value(r load.Result) float64 {
+	switch s.Metric {
+	case Memory:
+		if r.Memory == nil {
+			return 0 // nobody watched: no balancer
+		}
+		return r.Memory.PerSocket
+	case P99:
+		return r.Latency.P99
+	default:
+		return r.Rate
+	}
+}
+
+func problem(runs []Run) string {
+	for _, run := range runs {
+		switch {
+		case run.Failure != "":
+			return "failed: " + run.Failure
+		case run.Skipped != "":
+			return "skipped: " + run.Skipped
+		}
+	}
+	return ""
+}
+
+func collect(runs []Run, value func(load.Result) float64) []float64 {
+	var values []float64
+	for _, run := range runs {
+		values = append(values, value(run.Result))
+	}
+	return values
+}
+
+// Median returns the middle value, the mean of the middle two, or 0 for none.
+func Median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	mid := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[mid]
+	}
+	return (sorted[mid-1] + sorted[mid]) / 2
+}

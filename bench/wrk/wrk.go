@@ -1,0 +1,138 @@
+// Package wrk runs the HTTP load generator wrk and reads its report.
+package wrk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/bench/load"
+	"github.com/holdfast-lb/holdfast/bench/usage"
+)
+
+// ErrMissing is returned by Find when wrk is not installed.
+var ErrMissing = errors.New("find wrk: not in PATH (apt install wrk)")
+
+// grace is how much longer than its duration wrk may take, connecting included.
+const grace = 10 * time.Second
+
+// Plan is one run: keep-alive GETs of one URL.
+type Plan struct {
+	Program     string // path of wrk
+	URL         string
+	Threads     int
+	Connections int
+	Warmup      time.Duration // a run before the measured one; whole seconds
+	Duration    time.Duration // measured; whole seconds
+	Watch       int           // pid of the balancer; 0: none
+}
+
+// Find returns the path of wrk, or ErrMissing.
+func Find() (string, error) {
+	path, err := exec.LookPath("wrk")
+	if err != nil {
+		return "", ErrMissing
+	}
+	return path, nil
+}
+
+// Run runs the plan and blocks until wrk has ended, killed when ctx ends.
+// CPU time is read right before and after it, so connecting counts too.
+func Run(ctx context.Context, p Plan) (load.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Warmup+p.Duration+2*grace)
+	defer cancel()
+	if p.Warmup >= time.Second {
+		if _, err := p.run(ctx, p.Warmup); err != nil {
+			return load.Result{}, err
+		}
+	}
+	before, err := usage.Read(p.Watch)
+	if err != nil {
+		return load.Result{}, err
+	}
+	out, err := p.run(ctx, p.Duration)
+	if err != nil {
+		return load.Result{}, err
+	}
+	after, err := usage.Read(p.Watch)
+	if err != nil {
+		return load.Result{}, err
+	}
+	r, err := parse(out)
+	if err != nil {
+		return load.Result{}, err
+	}
+	r.Sockets = p.Connections
+	r.Spend(before, after)
+	return r, nil
+}
+
+func (p Plan) run(ctx context.Context, d time.Duration) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.Program, "--latency", "-t", strconv.Itoa(p.Threads), "-c", strconv.Itoa(p.Connections),
+		"-d", strconv.Itoa(int(d.Seconds()))+"s", p.URL)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run wrk on %s: %w: %s", p.URL, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
+
+var (
+	totalLine   = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([0-9.]+(?:us|ms|s|m|h))`)
+	rateLine    = regexp.MustCompile(`(?m)^Requests/sec:\s+([0-9.]+)`)
+	quantLine   = regexp.MustCompile(`(?m)^\s+(50|90|99)%\s+([0-9.]+(?:us|ms|s|m))`)
+	averageLine = regexp.MustCompile(`(?m)^\s+Latency\s+([0-9.]+(?:us|ms|s|m))\s+\S+\s+([0-9.]+(?:us|ms|s|m))`)
+	socketLine  = regexp.MustCompile(`(?m)^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
+	statusLine  = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
+)
+
+// parse reads wrk's report.
+func parse(out []byte) (load.Result, error) {
+	r := load.Result{Scenario: "get"}
+	total, rate := totalLine.FindSubmatch(out), rateLine.FindSubmatch(out)
+	if total == nil || rate == nil {
+		return r, fmt.Errorf("read wrk's report: no totals in %q", out)
+	}
+	r.Ops, _ = strconv.ParseUint(string(total[1]), 10, 64)
+	r.Seconds = micros(total[2]) / 1e6
+	r.Rate, _ = strconv.ParseFloat(string(rate[1]), 64)
+	if m := averageLine.FindSubmatch(out); m != nil {
+		r.Latency.Mean, r.Latency.Max = micros(m[1]), micros(m[2])
+	}
+	for _, m := range quantLine.FindAllSubmatch(out, -1) {
+		switch string(m[1]) {
+		case "50":
+			r.Latency.P50 = micros(m[2])
+		case "90":
+			r.Latency.P90 = micros(m[2])
+		case "99":
+			r.Latency.P99 = micros(m[2])
+		}
+	}
+	for _, re := range []*regexp.Regexp{socketLine, statusLine} {
+		if m := re.FindSubmatch(out); m != nil {
+			for _, n := range m[1:] {
+				v, _ := strconv.ParseUint(string(n), 10, 64)
+				r.Errors += v
+			}
+			if r.Errors > 0 && r.FirstError == "" {
+				r.FirstError = "wrk: " + string(bytes.TrimSpace(m[0]))
+			}
+		}
+	}
+	return r, nil
+}
+
+// micros reads wrk's way of writing a time: 12.3us, 1.20ms, 5.00s, 1.5m. The
+// patterns above let nothing else pass.
+func micros(b []byte) float64 {
+	d, _ := time.ParseDuration(string(b))
+	return float64(d.Nanoseconds()) / 1e3
+}
