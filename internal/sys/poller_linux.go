@@ -94,7 +94,7 @@ func NewPoller() (*Poller, error) {
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: -1}
-	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, p.wakefd, &ev); err != nil {
+	if err := epollCtl(epfd, unix.EPOLL_CTL_ADD, p.wakefd, &ev); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("watch eventfd: %w", err)
 	}
@@ -109,7 +109,7 @@ func (p *Poller) Add(fd int, token, generation uint32) error {
 		Fd:     int32(token),      // #nosec G115 -- a bit pattern, not a number
 		Pad:    int32(generation), // #nosec G115 -- a bit pattern, not a number
 	}
-	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	if err := epollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("watch descriptor %d: %w", fd, err)
 	}
 	return nil
@@ -117,7 +117,7 @@ func (p *Poller) Add(fd int, token, generation uint32) error {
 
 // Remove stops watching fd.
 func (p *Poller) Remove(fd int) {
-	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, &unix.EpollEvent{})
+	_ = epollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, &unix.EpollEvent{})
 }
 
 // Poll fills events with what is ready now and never waits.

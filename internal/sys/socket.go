@@ -4,7 +4,9 @@ package sys
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,13 +16,8 @@ type Errno = unix.Errno
 
 // The error numbers that callers decide on.
 const (
-	EAGAIN       = unix.EAGAIN
-	EINTR        = unix.EINTR
-	ECONNREFUSED = unix.ECONNREFUSED
-	ECONNRESET   = unix.ECONNRESET
-	EPIPE        = unix.EPIPE
-	EMFILE       = unix.EMFILE
-	ENFILE       = unix.ENFILE
+	EAGAIN = unix.EAGAIN
+	EINTR  = unix.EINTR
 )
 
 // Dup returns a second descriptor, close-on-exec, for the open file behind fd.
@@ -33,12 +30,6 @@ func Dup(fd int) (int, error) {
 	return nfd, nil
 }
 
-// Close closes fd. Closing a socket never blocks: they are all non-blocking.
-func Close(fd int) { _ = unix.Close(fd) }
-
-// ShutdownWrite ends the sending direction of a socket (FIN for TCP).
-func ShutdownWrite(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }
-
 // CloseReset closes a TCP socket with a reset: whatever was not sent is
 // dropped and the peer sees ECONNRESET instead of an orderly end.
 func CloseReset(fd int) {
@@ -46,47 +37,34 @@ func CloseReset(fd int) {
 	_ = unix.Close(fd)
 }
 
-// SocketError takes the pending error of a socket (SO_ERROR), nil if none.
-func SocketError(fd int) error {
-	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		return err
-	}
-	if n != 0 {
-		return unix.Errno(n)
-	}
-	return nil
-}
-
 // DialTCP starts a TCP connection to addr without waiting for it: the socket
 // is returned as soon as the connection is under way, and is writable once it
 // is up. TCP_NODELAY is set. The caller owns the descriptor.
 func DialTCP(addr netip.AddrPort) (int, error) {
-	var (
-		family = unix.AF_INET
-		to     unix.Sockaddr
-		ip     = addr.Addr().Unmap()
-	)
-	if ip.Is4() {
-		to = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
-	} else {
+	ip := addr.Addr().Unmap()
+	family := unix.AF_INET
+	if !ip.Is4() {
 		family = unix.AF_INET6
-		to = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: ip.As16(), ZoneId: zoneID(ip.Zone())}
 	}
 	fd, err := streamSocket(family)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	for {
-		err = unix.Connect(fd, to)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil && err != unix.EINPROGRESS {
-		_ = unix.Close(fd)
-		return -1, err
+	setNoDelay(fd)
+	if err := connect(fd, ip, addr.Port()); err != nil {
+		Close(fd)
+		return -1, fmt.Errorf("connect to %s: %w", addr, err)
 	}
 	return fd, nil
+}
+
+func zoneID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if ifi, err := net.InterfaceByName(zone); err == nil {
+		return uint32(ifi.Index) // #nosec G115 -- interface indices are small and positive
+	}
+	n, _ := strconv.ParseUint(zone, 10, 32)
+	return uint32(n)
 }
