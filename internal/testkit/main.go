@@ -53,18 +53,23 @@ var lingerers = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*TCPDialer).tcpAddrsClean"),
 }
 
-// Main is a TestMain: it runs the tests and exits the process. When they pass
-// it also fails the run on goroutines, and where /proc/self/fd exists on
-// descriptors, that were not there before, and prints which. It waits up to
-// five seconds for them to go. ignore names further goroutines that are meant
-// to outlive the tests; the caller says why.
-func Main(m *testing.M, ignore ...goleak.Option) {
+// Main is a TestMain: it runs the tests and exits the process with the status
+// of [Run].
+func Main(m *testing.M, ignore ...goleak.Option) { os.Exit(Run(m, ignore...)) }
+
+// Run runs the tests and returns the process's exit status, for a TestMain that
+// has something to clean up behind them. When they pass it also fails the run
+// on goroutines, and where /proc/self/fd exists on descriptors, that were not
+// there before, and prints which. It waits up to five seconds for them to go.
+// ignore names further goroutines that are meant to outlive the tests; the
+// caller says why.
+func Run(m *testing.M, ignore ...goleak.Option) int {
 	before := descriptorsBefore()
 	code := m.Run()
 	if code == 0 {
 		code = verify(os.Stderr, before, leakPatience, ignore...)
 	}
-	os.Exit(code)
+	return code
 }
 
 // verify returns 1 and writes what leaked to w if anything did within patience.
