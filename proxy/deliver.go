@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/metrics"
+)
+
+// lingerTime bounds how long a connection is kept for a client to read a last
+// answer.
+const lingerTime = time.Second
+
+// deliver gives the client a backend's ordinary answer to a handshake: a
+// redirect, a 401, a 404. It owns both sockets and ends both; received is what
+// was read of the answer already.
+func (s *socket) deliver(backendFD int, received []byte) {
+	backend, err := netConn(backendFD)
+	if err != nil {
+		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
+		return
+	}
+	defer func() { _ = backend.Close() }()
+
+	resp := fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
+	resp.Header.DisableNormalizing()
+	resp.Header.SetNoDefaultContentType(true)
+	resp.StreamBody = true
+	from := io.MultiReader(bytes.NewReader(received), patient{backend, s.route.timeouts.Body})
+	if err := resp.ReadLimitBody(bufio.NewReader(from), 0); err != nil {
+		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
+		return
+	}
+	cleanAnswer(&resp.Header)
+	resp.Header.Del("Upgrade")
+	resp.SetConnectionClose()
+	status := resp.StatusCode()
+
+	client, err := netConn(s.fd)
+	s.fd = -1
+	if err == nil {
+		w := bufio.NewWriter(patientWriter{client, s.route.timeouts.Body})
+		if err = resp.Write(w); err == nil {
+			err = w.Flush()
+		}
+		_ = resp.CloseBodyStream()
+		if err == nil {
+			_ = client.SetDeadline(time.Now().Add(lingerTime))
+			linger(client)
+		}
+		_ = client.Close()
+	}
+	c := ok
+	if err != nil {
+		c = cut
+	}
+	s.settle(metrics.HandshakeRejected)
+	s.logHandshake(status, c)
+}
+
+// patient is a connection from which each read may take up to limit; 0: as
+// long as it takes.
+type patient struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	if p.limit > 0 {
+		_ = p.SetReadDeadline(time.Now().Add(p.limit))
+	}
+	return p.Conn.Read(b)
+}
+
+// patientWriter is patient for writes.
+type patientWriter struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (p patientWriter) Write(b []byte) (int, error) {
+	if p.limit > 0 {
+		_ = p.SetWriteDeadline(time.Now().Add(p.limit))
+	}
+	return p.Conn.Write(b)
+}
+
+// netConn makes a connection of a descriptor, which it takes over.
+func netConn(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	defer func() { _ = f.Close() }() // FileConn works on a duplicate
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("take over descriptor %d: %w", fd, err)
+	}
+	return c, nil
+}
+
+// linger ends the sending direction and reads until the client ends too, so
+// that bytes of the client's that nobody has read do not turn the end into a
+// reset, which could overtake the answer. The connection's deadline bounds it.
+func linger(c net.Conn) {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = h.CloseWrite()
+	}
+	_, _ = io.CopyN(io.Discard, c, 256<<10)
+}

@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/balancer"
+)
+
+// class is why a request did not get a backend's whole answer. Its zero value
+// is success. Clients and the access log see its name; addresses and the
+// system's own words stay inside.
+type class uint8
+
+const (
+	ok                class = iota
+	badOptions              // Connection names too many fields
+	noRoute                 // no route for this host and path
+	noTunnel                // CONNECT: this is no forward proxy
+	badHandshake            // breaks RFC 6455, section 4.2.1
+	badVersion              // another version of WebSocket than 13
+	tooManyHandshakes       // limits.handshakes_per_second_per_ip
+	bodyTooLarge            // limits.max_body_bytes
+	bodyTimeout             // timeouts.body of the listener
+	bodyBroken              // the request's chunks are malformed
+	clientGone              // the client left; nobody reads an answer
+	noBackend               // none up and ready
+	allFull                 // each at max_connections
+	refused                 // no connection to the backend
+	connectTimeout          // no connection within timeouts.connect
+	broken                  // the backend closed the connection before an answer
+	badAnswer               // what came is no HTTP answer to this request
+	late                    // no answer within timeouts.response
+	cut                     // the answer broke off in its body: the status had been sent
+	unsupported             // not in this build
+	classes
+)
+
+// answers is the table of what a client gets for each class.
+var answers = [classes]struct {
+	status int
+	name   string // for log and metrics
+	reason string // for people
+}{
+	ok:                {fasthttp.StatusOK, "", ""},
+	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
+	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
+	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
+	badHandshake:      {fasthttp.StatusBadRequest, "bad_handshake", "not a valid WebSocket handshake"},
+	badVersion:        {fasthttp.StatusUpgradeRequired, "bad_websocket_version", "WebSocket version 13 is required"},
+	tooManyHandshakes: {fasthttp.StatusTooManyRequests, "too_many_handshakes", "too many WebSocket handshakes from this address"},
+	bodyTooLarge:      {fasthttp.StatusRequestEntityTooLarge, "body_too_large", "request body too large"},
+	bodyTimeout:       {fasthttp.StatusRequestTimeout, "body_timeout", "request body came too slowly"},
+	bodyBroken:        {fasthttp.StatusBadRequest, "body_broken", "request body is malformed"},
+	clientGone:        {fasthttp.StatusBadRequest, "client_gone", "request body ended early"},
+	noBackend:         {fasthttp.StatusServiceUnavailable, "no_backend", "no backend is available"},
+	allFull:           {fasthttp.StatusServiceUnavailable, "backends_full", "all backends are busy"},
+	refused:           {fasthttp.StatusBadGateway, "connect_failed", "backend refused the connection"},
+	connectTimeout:    {fasthttp.StatusGatewayTimeout, "connect_timeout", "backend did not accept the connection in time"},
+	broken:            {fasthttp.StatusBadGateway, "backend_broken", "backend closed the connection before answering"},
+	badAnswer:         {fasthttp.StatusBadGateway, "bad_answer", "backend gave an invalid answer"},
+	late:              {fasthttp.StatusGatewayTimeout, "answer_timeout", "backend did not answer in time"},
+	cut:               {fasthttp.StatusBadGateway, "answer_cut", "backend broke off its answer"},
+	unsupported:       {fasthttp.StatusNotImplemented, "unsupported", "not supported"},
+}
+
+// statusClientGone is what log and metrics have for a client that left, as with
+// other proxies. Nobody can read it.
+const statusClientGone = 499
+
+// retryAfter is what a 503 suggests, in seconds: about how long a probe takes
+// to find a backend up again.
+const retryAfter = "1"
+
+func (c class) status() int    { return answers[c].status }
+func (c class) String() string { return answers[c].name }
+
+// appendBody appends the one line that the client reads.
+func (c class) appendBody(dst []byte, id *requestID) []byte {
+	dst = append(dst, answers[c].reason...)
+	dst = append(dst, " ("...)
+	dst = append(dst, answers[c].name...)
+	dst = append(dst, ", request "...)
+	dst = append(dst, id.bytes()...)
+	return append(dst, ")\n"...)
+}
+
+// write makes resp the answer for the class, dropping what was in it.
+func (c class) write(resp *fasthttp.Response, id *requestID) {
+	resp.Reset()
+	resp.SetStatusCode(c.status())
+	resp.Header.SetContentType("text/plain; charset=utf-8")
+	switch c.status() {
+	case fasthttp.StatusServiceUnavailable, fasthttp.StatusTooManyRequests:
+		resp.Header.Set("Retry-After", retryAfter)
+	case fasthttp.StatusUpgradeRequired: // RFC 6455, section 4.2.2, and RFC 9110, section 7.8
+		resp.Header.Set("Sec-WebSocket-Version", "13")
+		resp.Header.Set("Upgrade", "websocket")
+	}
+	var line [256]byte
+	resp.SetBody(c.appendBody(line[:0], id))
+}
+
+// appendAnswer appends the whole answer for the class, for a connection that
+// fasthttp serves no longer and that is closed behind it.
+func (c class) appendAnswer(dst []byte, id *requestID) []byte {
+	var line [256]byte
+	body := c.appendBody(line[:0], id)
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(c.status()), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, fasthttp.StatusMessage(c.status())...)
+	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"...)
+	if c.status() == fasthttp.StatusServiceUnavailable {
+		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)
+	}
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, body...)
+}
+
+// classOfPick returns the class of balancer.Pool.Pick's error.
+func classOfPick(err error) class {
+	if errors.Is(err, balancer.ErrAllFull) {
+		return allFull
+	}
+	return noBackend
+}
+
+// classOfDial returns the class of an error to connect.
+func classOfDial(err error) class {
+	if isTimeout(err) {
+		return connectTimeout
+	}
+	return refused
+}
+
+// isTimeout tells whether a deadline ended the operation.
+func isTimeout(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout) {
+		return true
+	}
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// past is a deadline that has expired: it wakes whoever reads.
+var past = time.Unix(1, 0)

@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"bufio"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/balancer"
+)
+
+// prefetched is how many bytes of a body of known length fasthttp has read
+// before it calls the handler. Bodies up to this size are kept and can be sent
+// again; longer and chunked ones are streamed, once.
+const prefetched = 8 << 10
+
+// exchange is one request and its answer, with all the memory that they need.
+// It belongs to the goroutine of its handler and, once the handler has
+// returned, to the response that fasthttp is writing.
+type exchange struct {
+	p     *Proxy
+	ctx   *fasthttp.RequestCtx
+	rt    *Runtime
+	l     *listenerPolicy
+	route *route
+	start time.Time
+
+	req    request
+	query  balancer.Query
+	keyBuf [16]byte
+	tried  balancer.Tried
+	lease  balancer.Lease
+
+	head []byte // what was written to the backend: head and kept body
+	body []byte // a kept body
+
+	replayable bool  // the whole request can be sent twice without harm
+	sent       bool  // the failed attempt has sent something
+	answered   bool  // a byte of the failed attempt's answer came
+	out, in    int64 // counts of conn when the attempt began
+
+	refused class // why the answer is our own; ok if it is a backend's
+
+	up     *upstream // of the backend that holds the lease
+	conn   *backendConn
+	reader *bufio.Reader // on conn; nil when nothing is read
+
+	upload *upload // of a streamed body, once it has begun
+	answer answer  // of a streamed answer
+
+	bytesIn, bytesOut int64 // of the bodies
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// readers are shared by all upstreams, so that an idle connection has no
+// buffer. Their size bounds the header of an answer.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+
+// serve answers one request.
+func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) {
+	x := exchanges.Get().(*exchange)
+	x.p, x.ctx, x.rt, x.l = p, ctx, rt, l
+	x.start = time.Now()
+	x.req.read(ctx, l)
+	if c := x.admit(); c != ok {
+		x.refuse(c)
+		return
+	}
+	if x.req.wantsWebSocket() {
+		x.openWebSocket()
+		return
+	}
+	c := x.takeBody()
+	if c == ok {
+		c = x.forward()
+	}
+	switch {
+	case c != ok:
+		x.refuse(c)
+	case x.answer.body != nil:
+		// The answer finishes the exchange.
+	case x.uploading():
+		x.answerAndClose()
+	default:
+		x.closeIfUnread()
+		x.finish(ok)
+	}
+}
+
+// admit finds the route, and refuses what no backend should see.
+func (x *exchange) admit() class {
+	if string(x.req.method) == fasthttp.MethodConnect {
+		return noTunnel
+	}
+	if x.req.fields.tooManyOptions() {
+		return badOptions
+	}
+	x.route = x.rt.router.find(x.req.host, x.req.path)
+	if x.route == nil {
+		return noRoute
+	}
+	return ok
+}
+
+// takeBody keeps a short body, and refuses one that is known to be too long.
+func (x *exchange) takeBody() class {
+	x.body = x.body[:0]
+	n := x.ctx.Request.Header.ContentLength()
+	if x.l.maxBody > 0 && int64(n) > x.l.maxBody {
+		return bodyTooLarge
+	}
+	stream := x.ctx.RequestBodyStream()
+	switch {
+	case n > prefetched || n == -1:
+		x.replayable = false
+		return ok
+	case n > 0 && stream != nil:
+		for len(x.body) < n {
+			if cap(x.body) < n {
+				x.body = make([]byte, 0, prefetched)
+			}
+			read, err := stream.Read(x.body[len(x.body):n])
+			x.body = x.body[:len(x.body)+read]
+			if err != nil && len(x.body) < n {
+				return classOfBody(err)
+			}
+		}
+		x.bytesIn = int64(n)
+	}
+	x.replayable = n <= 0 || isIdempotent(x.req.method)
+	return ok
+}
+
+// streams tells whether the request's body is streamed.
+func (x *exchange) streams() bool {
+	n := x.ctx.Request.Header.ContentLength()
+	return n > prefetched || n == -1
+}
+
+// isIdempotent tells whether sending the request twice has the effect of
+// sending it once (RFC 9110, section 9.2.2).
+func isIdempotent(method []byte) bool {
+	switch string(method) {
+	case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodPut, fasthttp.MethodDelete,
+		fasthttp.MethodOptions, fasthttp.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// refuse answers for the backend.
+func (x *exchange) refuse(c class) {
+	x.refused = c
+	c.write(&x.ctx.Response, &x.req.id)
+	x.bytesOut = int64(len(x.ctx.Response.Body()))
+	if x.uploading() {
+		x.answerAndClose()
+		return
+	}
+	x.closeIfUnread()
+	x.finish(ok)
+}
+
+// closeIfUnread ends the client's connection behind the answer if a streamed
+// body was not read to its end: there is no telling how much is to come.
+func (x *exchange) closeIfUnread() {
+	if x.streams() && (x.upload == nil || x.upload.result != ok) {
+		x.ctx.SetConnectionClose()
+	}
+}
+
+// finish accounts for the request and gives the exchange back; the caller must
+// not touch it any more. c is what went wrong with the answer after its status
+// was chosen.
+func (x *exchange) finish(c class) {
+	status := x.ctx.Response.StatusCode()
+	if c == ok {
+		c = x.refused
+	}
+	if c == clientGone {
+		status = statusClientGone
+	}
+	if x.upload != nil {
+		x.bytesIn = x.upload.read
+	}
+	took := time.Since(x.start)
+	if x.route != nil {
+		x.route.metrics.Request(status, took)
+	} else {
+		x.p.unrouted.Request(status, took)
+	}
+	x.logAccess(status, took, c)
+	x.recycle()
+}
+
+// recycle forgets the request but not its memory.
+func (x *exchange) recycle() {
+	x.p, x.ctx, x.rt, x.l, x.route = nil, nil, nil, nil, nil
+	x.up, x.conn, x.upload = nil, nil, nil
+	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
+	x.replayable, x.sent, x.answered, x.refused = false, false, false, ok
+	x.bytesIn, x.bytesOut = 0, 0
+	exchanges.Put(x)
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"net"
+	"time"
+)
+
+// clientPatience bounds each write of a last answer.
+const clientPatience = 30 * time.Second
+
+// answerAndClose has the response that stands in ctx, streamed from x.answer
+// or not, written as the last one on the client's connection, by a goroutine
+// that takes it from fasthttp. That is for answers that fasthttp cannot write:
+//
+//   - to an HTTP/1.0 client, of unknown length: they end with the connection;
+//   - while the request's body is still coming. fasthttp must not touch the
+//     body then, and the upload must be stopped when the answer is complete.
+func (x *exchange) answerAndClose() {
+	x.ctx.Response.SetConnectionClose() // fasthttp looks at the body otherwise
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(x.writeLast)
+}
+
+// writeLast writes the last answer. fasthttp closes c when it returns.
+func (x *exchange) writeLast(c net.Conn) {
+	failed := ok
+	streamed := x.answer.body != nil
+	if err := x.writeLastTo(c); err != nil {
+		failed = clientGone
+		if streamed && x.answer.failed != ok {
+			failed = x.answer.failed
+		}
+	}
+	sending := x.upload != nil
+	if x.uploading() {
+		x.upload.stop(c)
+	}
+	if streamed {
+		x.answer.release()
+	}
+	x.finish(failed)
+	if sending && failed == ok {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		linger(c)
+	}
+}
+
+func (x *exchange) writeLastTo(c net.Conn) error {
+	h := &x.ctx.Response.Header
+	write := func(p []byte) error {
+		_ = c.SetWriteDeadline(time.Now().Add(clientPatience))
+		_, err := c.Write(p)
+		return err
+	}
+	a := &x.answer
+	if a.body == nil {
+		body := x.ctx.Response.Body()
+		if !x.ctx.Response.SkipBody {
+			h.SetContentLength(len(body))
+		}
+		return write(append(h.AppendBytes(nil), body...))
+	}
+	chunked := a.length < 0 && x.ctx.Request.Header.IsHTTP11()
+	if chunked {
+		h.SetContentLength(-1)
+	}
+	if err := write(h.AppendBytes(nil)); err != nil {
+		return err
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	if !chunked {
+		return a.copyTo(write, (*buf)[:copySize])
+	}
+	err := a.copyTo(func(p []byte) error {
+		at := chunkHead((*buf)[:chunkRoom], len(p))
+		end := chunkRoom + len(p)
+		end += copy((*buf)[end:], "\r\n")
+		return write((*buf)[at:end])
+	}, (*buf)[chunkRoom:chunkRoom+copySize])
+	if err != nil {
+		return err
+	}
+	return write(append([]byte("0\r\n"), h.TrailerHeader()...))
+}

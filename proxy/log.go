@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// SetAccessLog sends the records of requests and sockets that end from now on
+// to l; nil: nowhere. The caller closes the one before.
+func (p *Proxy) SetAccessLog(l *accesslog.Logger) { p.access.Store(l) }
+
+// AccessLog returns the logger in use, which may be nil.
+func (p *Proxy) AccessLog() *accesslog.Logger { return p.access.Load() }
+
+// logAccess writes the line of a request that was answered.
+func (x *exchange) logAccess(status int, took time.Duration, c class) {
+	l := x.p.access.Load()
+	if l == nil {
+		return
+	}
+	var r accesslog.Record
+	x.fill(&r)
+	r.Status, r.Duration, r.Error = status, took, c.String()
+	r.BytesIn, r.BytesOut = uint64(x.bytesIn), uint64(x.bytesOut) // #nosec G115 -- counts
+	if b := x.lease.Backend(); b != nil {
+		r.Backend = b.Name()
+	}
+	l.Log(&r)
+}
+
+// fill tells who asked for what. The strings are the request's own memory.
+func (x *exchange) fill(r *accesslog.Record) {
+	h := &x.ctx.Request.Header
+	r.Time = x.start
+	r.Listener = x.l.name
+	if x.route != nil {
+		r.Route = x.route.name
+	}
+	r.RequestID = text(x.req.id.bytes())
+	r.Client = x.req.client.ip
+	r.Method = text(x.req.method)
+	r.Host = text(x.req.host)
+	r.URI = text(h.RequestURI())
+	r.Proto = text(h.Protocol())
+	r.Referer = text(x.req.fields.get("referer"))
+	r.UserAgent = text(x.req.fields.get("user-agent"))
+}
+
+// BadRequest counts and logs what never became a request: the listener has
+// answered it with status. ctx holds what could be read of it.
+func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.RequestCtx, status int) {
+	p.unrouted.Request(status, 0)
+	l := p.access.Load()
+	if l == nil {
+		return
+	}
+	h := &ctx.Request.Header
+	l.Log(&accesslog.Record{
+		Time: time.Now(), Listener: listener, Client: client, Status: status, Error: "bad_request",
+		Method: text(h.Method()), Host: text(h.Host()), URI: text(h.RequestURI()), Proto: text(h.Protocol()),
+	})
+}
+
+// record is fill for a socket, which outlives its request.
+func (x *exchange) record() *accesslog.Record {
+	if x.p.access.Load() == nil {
+		return nil
+	}
+	r := new(accesslog.Record)
+	x.fill(r)
+	for _, s := range []*string{&r.RequestID, &r.Method, &r.Host, &r.URI, &r.Proto, &r.Referer, &r.UserAgent} {
+		*s = strings.Clone(*s)
+	}
+	return r
+}
+
+// logHandshake writes the line of a handshake that led to no socket.
+func (s *socket) logHandshake(status int, c class) {
+	if s.record == nil {
+		return
+	}
+	r := s.record
+	r.Status, r.Duration, r.Error = status, time.Since(s.start), c.String()
+	r.Backend = s.lease.Backend().Name()
+	s.p.access.Load().Log(r)
+}
+
+// logClosed writes the line of a socket that has ended.
+func (s *socket) logClosed(sum relay.Summary) {
+	if s.record == nil {
+		return
+	}
+	r := s.record
+	r.Socket, r.Status, r.Duration = true, 101, time.Since(s.start)
+	r.Backend = s.lease.Backend().Name()
+	r.BytesIn, r.BytesOut = sum.Bytes[relay.Client], sum.Bytes[relay.Backend]
+	r.FramesIn, r.FramesOut = sum.Frames[relay.Client], sum.Frames[relay.Backend]
+	r.CloseCode, r.ClosedBy, r.CloseReason = sum.Code, sum.Ender.String(), sum.Reason
+	s.p.access.Load().Log(r)
+}
+
+// text returns b as a string that is valid as long as b is unchanged.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// Options are what a Proxy works with.
+type Options struct {
+	// Metrics counts requests by route. Required.
+	Metrics *metrics.Metrics
+	// Relay carries WebSockets. Required.
+	Relay *relay.Relay
+	// AccessLog gets a record of each request; nil: none are made.
+	AccessLog *accesslog.Logger
+	// Log gets what operators should know. Required.
+	Log *slog.Logger
+}
+
+// Proxy forwards requests by the newest Runtime. Its methods may be called
+// from any goroutine.
+type Proxy struct {
+	metrics  *metrics.Metrics
+	unrouted *metrics.Route
+	relay    *relay.Relay
+	access   atomic.Pointer[accesslog.Logger]
+	log      *slog.Logger
+
+	runtime atomic.Pointer[Runtime]
+
+	swap      sync.Mutex                // held by Swap and Close
+	upstreams map[upstreamKey]*upstream // guarded by swap
+}
+
+// New returns a Proxy that answers 503 until the first Swap. Close ends it.
+func New(o Options) *Proxy {
+	p := &Proxy{
+		metrics:   o.Metrics,
+		unrouted:  o.Metrics.Route(metrics.Unrouted),
+		relay:     o.Relay,
+		log:       o.Log,
+		upstreams: make(map[upstreamKey]*upstream),
+	}
+	p.access.Store(o.AccessLog)
+	return p
+}
+
+// Swap makes rt the configuration of all requests that begin from now on.
+// Those under way end by the one that they began with. Connections to backends
+// that rt has too are kept; idle ones to others are closed, and those in use
+// when their request ends. A Runtime is swapped in once.
+func (p *Proxy) Swap(rt *Runtime) {
+	p.swap.Lock()
+	defer p.swap.Unlock()
+	for _, r := range rt.routes {
+		r.metrics = p.metrics.Route(r.name)
+	}
+	keep := make(map[upstreamKey]*upstream)
+	rt.upstreams = make(map[*balancer.Backend]*upstream)
+	for _, r := range rt.routes {
+		for _, b := range r.pool.Backends() {
+			k := upstreamKey{scheme: b.Scheme(), address: b.Address()}
+			u := p.upstreams[k]
+			if u == nil {
+				u = newUpstream(k)
+			}
+			p.upstreams[k], keep[k] = u, u
+			rt.upstreams[b] = u
+		}
+	}
+	p.runtime.Store(rt)
+	for k, u := range p.upstreams {
+		if keep[k] == nil {
+			u.close()
+		}
+	}
+	p.upstreams = keep
+}
+
+// Close closes the idle connections to backends, and those in use when their
+// request ends. Call it when no listener takes requests any more.
+func (p *Proxy) Close() {
+	p.swap.Lock()
+	defer p.swap.Unlock()
+	for _, u := range p.upstreams {
+		u.close()
+	}
+}
+
+// Handler returns what serves the requests of the listener of that name. It
+// needs a fasthttp.Server that streams request bodies and adds no header
+// fields of its own: StreamRequestBody, DisablePreParseMultipartForm,
+// NoDefaultServerHeader, NoDefaultDate and NoDefaultContentType.
+func (p *Proxy) Handler(listener string) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		rt := p.runtime.Load() // once: no request sees two configurations
+		if rt == nil {
+			id := newRequestID()
+			noBackend.write(&ctx.Response, &id)
+			return
+		}
+		p.serve(ctx, rt, rt.listener(listener))
+	}
+}

@@ -1,0 +1,164 @@
+package proxy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/metrics"
+)
+
+// Runtime is one configuration, compiled: what a request needs to know, found
+// by at most a few map lookups. [Proxy.Swap] gives it to a Proxy, after which
+// nothing changes it.
+type Runtime struct {
+	router    router
+	routes    []*route
+	listeners map[string]*listenerPolicy
+	pools     *balancer.Pools
+
+	// Filled by Swap, before the Runtime is visible to any request.
+	upstreams map[*balancer.Backend]*upstream
+}
+
+// listenerPolicy is how the requests of one listener are read.
+type listenerPolicy struct {
+	name    string
+	trusted []netip.Prefix
+	maxBody int64 // bytes; 0: no limit
+}
+
+// route is one compiled route.
+type route struct {
+	name         string
+	pool         *balancer.Pool
+	preserveHost bool
+	strip        string // without a slash at its end; empty: nothing
+	timeouts     config.RouteTimeouts
+	retries      int
+
+	hash   key // of the pool's hash_key
+	sticky key // of the pool's stickiness
+	// cookie is the pool's stickiness if it is by cookie; nil otherwise.
+	cookie *balancer.Sticky
+
+	metrics *metrics.Route // filled by Swap
+}
+
+// Compile makes a Runtime of a valid configuration and its pools. It returns
+// all mistakes at once and leaves no trace anywhere.
+func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
+	rt := &Runtime{
+		listeners: make(map[string]*listenerPolicy, len(cfg.Listeners)),
+		pools:     pools,
+	}
+	var errs []error
+	for i, l := range cfg.Listeners {
+		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes)}
+		for j, text := range l.TrustedProxies {
+			prefix, err := config.ParsePrefix(text)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("listeners[%d].trusted_proxies[%d]: %w", i, j, err))
+			}
+			p.trusted = append(p.trusted, prefix)
+		}
+		rt.listeners[l.Name] = p
+	}
+	for i, r := range cfg.Routes {
+		compiled, err := compileRoute(r, cfg, pools)
+		if err == nil {
+			err = rt.router.add(compiled, r.Hosts, cmp.Or(r.Path, "/"))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("routes[%d]: %w", i, err))
+			continue
+		}
+		rt.routes = append(rt.routes, compiled)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("compile routes: %w", err)
+	}
+	return rt, nil
+}
+
+func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*route, error) {
+	compiled := &route{
+		name:         r.Name,
+		pool:         pools.Pool(r.Pool),
+		preserveHost: r.PreserveHost,
+		strip:        strings.TrimRight(r.StripPrefix, "/"),
+		timeouts:     r.Timeouts,
+		retries:      r.Retries,
+	}
+	if compiled.pool == nil {
+		return nil, fmt.Errorf("pool: there is no pool %q, define it or name another", r.Pool)
+	}
+	var err error
+	if compiled.hash, err = parseKey(cfg.Pools[r.Pool].HashKey); err != nil {
+		return nil, fmt.Errorf("pool %q: hash_key: %w", r.Pool, err)
+	}
+	switch s := compiled.pool.Sticky(); {
+	case s == nil:
+	case s.By() == "cookie":
+		compiled.cookie = s
+	case s.By() == "source_ip":
+		compiled.sticky = key{from: keySourceIP}
+	default:
+		if compiled.sticky, err = namedKey(s.By(), s.Name()); err != nil {
+			return nil, fmt.Errorf("pool %q: sticky: %w", r.Pool, err)
+		}
+	}
+	return compiled, nil
+}
+
+// strict is the policy for requests on a listener that the newest
+// configuration does not know, whose last connections are being finished.
+var strict = &listenerPolicy{}
+
+// listener returns the policy of the listener of that name.
+func (rt *Runtime) listener(name string) *listenerPolicy {
+	if l := rt.listeners[name]; l != nil {
+		return l
+	}
+	return strict
+}
+
+// query fills q with what the route's pool picks by. The result refers to the
+// request's memory and to buf.
+func (rt *route) query(q *balancer.Query, kind balancer.Kind, r *request, buf *[16]byte) {
+	*q = balancer.Query{Kind: kind}
+	if rt.hash.from != noKey {
+		if k := rt.hash.of(r, buf); len(k) > 0 {
+			q.Hash = balancer.HashKey(k)
+		}
+	}
+	if rt.sticky.from != noKey {
+		q.StickyKey = rt.sticky.of(r, buf)
+	}
+	if rt.cookie != nil {
+		q.StickyBackend, _ = rt.cookie.Decode(cookieValue(&r.fields, rt.cookie.Name()))
+	}
+}
+
+// appendCookie appends the value of the Set-Cookie that ties a client to b.
+// It is a session cookie: it lives as long as the browser, as the backend
+// does not depend on any table here.
+func (rt *route) appendCookie(dst []byte, b *balancer.Backend, secure bool) []byte {
+	dst = append(dst, rt.cookie.Name()...)
+	dst = append(dst, '=')
+	dst = append(dst, rt.cookie.Encode(b)...)
+	dst = append(dst, "; Path=/; HttpOnly; SameSite=Lax"...)
+	if secure {
+		dst = append(dst, "; Secure"...)
+	}
+	return dst
+}
+
+// hasCookie tells whether the client's cookie already says b.
+func (rt *route) hasCookie(r *request, b *balancer.Backend) bool {
+	return string(cookieValue(&r.fields, rt.cookie.Name())) == rt.cookie.Encode(b)
+}

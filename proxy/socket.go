@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// socket is one WebSocket from its handshake to its end: the relay's
+// [relay.Owner], and what returns the lease. Once it is open it refers to no
+// Runtime, so it does not keep an old configuration alive.
+type socket struct {
+	p       *Proxy
+	route   *route
+	lease   balancer.Lease
+	release func() // of the client's place in the listener's limits
+	start   time.Time
+	id      requestID
+	fd      int // the client's, while it belongs to s and not to the relay
+	record  *accesslog.Record
+	call    *calling // nil once open
+}
+
+// calling is what a socket needs until it is open.
+type calling struct {
+	rt        *Runtime
+	query     balancer.Query
+	tried     balancer.Tried
+	attempt   int
+	head      []byte // of the request to the backend
+	authority []byte // the Host in head, if it is the backend's own
+	early     []byte // what the client sent behind its handshake
+	accept    [acceptLen]byte
+	secure    bool
+}
+
+// blocks are memory to parse answers with.
+var blocks = sync.Pool{New: func() any { return new(fieldBlock) }}
+
+// Answer implements [relay.Owner].
+func (s *socket) Answer(dst, head []byte) ([]byte, error) {
+	c := s.call
+	var cookie []byte
+	if r := s.route; r.cookie != nil && c.query.StickyBackend != s.lease.Backend().StickyID() {
+		cookie = r.appendCookie(nil, s.lease.Backend(), c.secure)
+	}
+	b := blocks.Get().(*fieldBlock)
+	dst, err := appendSwitching(dst, head, &c.accept, cookie, b)
+	b.raw = nil
+	blocks.Put(b)
+	return dst, err
+}
+
+// Opened implements [relay.Owner].
+func (s *socket) Opened() {
+	s.fd, s.call = -1, nil
+	s.lease.Opened()
+	s.route.metrics.Handshake(metrics.HandshakeAccepted, time.Since(s.start))
+	s.route.metrics.SocketOpened()
+}
+
+// Closed implements [relay.Owner].
+func (s *socket) Closed(sum relay.Summary) {
+	s.release()
+	s.lease.Done()
+	s.route.metrics.SocketClosed(sum.Opened)
+	s.logClosed(sum)
+}
+
+// Failed implements [relay.Owner]. The relay must not wait for what follows.
+func (s *socket) Failed(f relay.Failure) {
+	s.fd = f.Client
+	go s.failed(f)
+}
+
+// failed tries another backend if the failed one has answered nothing, and
+// otherwise tells the client what happened.
+func (s *socket) failed(f relay.Failure) {
+	switch f.Cause {
+	case relay.ConnectFailed, relay.ConnectTimeout, relay.BackendEnded:
+		if len(f.Received) == 0 && s.again() {
+			s.dial()
+			return
+		}
+	case relay.NotUpgraded:
+		if errors.Is(f.Err, errNot101) {
+			s.deliver(f.Backend, f.Received)
+			return
+		}
+		sys.Close(f.Backend)
+	}
+	c, result := classOfFailure(f.Cause)
+	if c != clientGone {
+		s.p.log.Warn("handshake failed", "route", s.route.name, "pool", s.route.pool.Name(),
+			"backend", s.lease.Backend().Name(), "reason", c.String(), "error", f.Err, "request_id", string(s.id.bytes()))
+	}
+	s.giveUp(c, result)
+}
+
+// classOfFailure returns what client, log and metrics hear of a failure.
+func classOfFailure(cause relay.Cause) (class, metrics.HandshakeResult) {
+	switch cause {
+	case relay.ConnectFailed:
+		return refused, metrics.HandshakeUnreachable
+	case relay.ConnectTimeout:
+		return connectTimeout, metrics.HandshakeTimeout
+	case relay.AnswerTimeout:
+		return late, metrics.HandshakeTimeout
+	case relay.BackendEnded:
+		return broken, metrics.HandshakeUnreachable
+	case relay.ClientGone:
+		return clientGone, metrics.HandshakeClientGone
+	case relay.Stopping:
+		return noBackend, metrics.HandshakeNoBackend
+	}
+	return badAnswer, metrics.HandshakeBadAnswer
+}
+
+// replaceHost puts another authority into the Host field of a request head
+// that this proxy has built.
+func replaceHost(head, from, to []byte) []byte {
+	was := appendField(nil, "\r\nHost", from)
+	now := appendField(nil, "\r\nHost", to)
+	return bytes.Replace(head, was, now, 1)
+}

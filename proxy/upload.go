@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// copySize is how much of a streamed body is held in memory at once, for
+	// each direction of each request.
+	copySize = 32 << 10
+	// chunkRoom is the room for the head of a chunk before its data.
+	chunkRoom = 16
+	// lastWord is how long a backend that takes no more of a body has for the
+	// answer that it may have sent instead.
+	lastWord = time.Second
+)
+
+// copyBuffers have room for a chunk's head before the data and for its line
+// end behind them.
+var copyBuffers = sync.Pool{New: func() any {
+	b := make([]byte, chunkRoom+copySize+2)
+	return &b
+}}
+
+// upload sends a streamed request body to a backend while the handler waits
+// for the answer, which may come before the body has ended. Its goroutine owns
+// the request's body stream until it ends, and wakes the handler's read when
+// it does.
+type upload struct {
+	ctx     *fasthttp.RequestCtx
+	body    io.Reader
+	conn    *backendConn
+	chunked bool
+	length  int64 // of the body; ignored if chunked
+	limit   int64 // bytes; 0: none
+	// patience is how long the backend may take nothing, and how long it has
+	// for its answer once it has everything; 0: for ever.
+	patience time.Duration
+
+	stopped atomic.Bool   // nobody wants the rest
+	settled atomic.Bool   // who sets it first owns the deadline of the answer
+	done    chan struct{} // closed when the goroutine has ended
+
+	// To be read after done only.
+	result class
+	read   int64 // bytes of the body
+}
+
+// startUpload begins to send the body over c, to which the head was written.
+func (x *exchange) startUpload(c *backendConn, chunked bool) {
+	x.upload = &upload{
+		ctx: x.ctx, body: x.ctx.RequestBodyStream(), conn: c,
+		chunked: chunked, length: int64(x.ctx.Request.Header.ContentLength()),
+		limit: x.l.maxBody, patience: x.route.timeouts.Response,
+		done: make(chan struct{}),
+	}
+	// The upload sets the deadline of the answer when the request has ended.
+	_ = c.readWithin(time.Time{}, 0)
+	go x.upload.run()
+}
+
+// uploading tells whether a body is still being sent.
+func (x *exchange) uploading() bool {
+	if x.upload == nil {
+		return false
+	}
+	select {
+	case <-x.upload.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// uploaded tells whether the request was sent to its end.
+func (x *exchange) uploaded() bool {
+	return x.upload == nil || !x.uploading() && x.upload.result == ok
+}
+
+func (u *upload) run() {
+	defer close(u.done)
+	buf := copyBuffers.Get().(*[]byte)
+	u.result = u.copy(*buf)
+	copyBuffers.Put(buf)
+	if !u.settled.CompareAndSwap(false, true) {
+		return // the answer is being read
+	}
+	switch u.result {
+	case ok:
+		if u.patience > 0 {
+			_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
+		}
+	case broken:
+		_ = u.conn.SetReadDeadline(time.Now().Add(lastWord))
+	default:
+		_ = u.conn.SetReadDeadline(past)
+	}
+}
+
+// answerCame tells the upload to leave the deadline of the connection alone.
+func (u *upload) answerCame() {
+	if !u.settled.CompareAndSwap(false, true) {
+		<-u.done // it is just setting it
+	}
+}
+
+// copy sends the body and returns why it could not.
+func (u *upload) copy(buf []byte) class {
+	for {
+		n, err := u.body.Read(buf[chunkRoom : chunkRoom+copySize])
+		if u.stopped.Load() {
+			return clientGone
+		}
+		u.read += int64(n)
+		if u.limit > 0 && u.read > u.limit {
+			return bodyTooLarge
+		}
+		if n > 0 {
+			if c := u.send(buf, n); c != ok {
+				return c
+			}
+		}
+		switch {
+		case err == nil:
+		case err != io.EOF:
+			return classOfBody(err)
+		case u.chunked && u.clientEnded(), !u.chunked && u.read < u.length:
+			return clientGone
+		case u.chunked:
+			return u.sendEnd()
+		default:
+			return ok
+		}
+	}
+}
+
+// endTeller is a client's connection that knows whether a read has met its end.
+type endTeller interface{ ReadEnded() bool }
+
+// clientEnded tells whether the client closed the connection. fasthttp takes
+// that, between two chunks, for the last chunk, which would make half a body
+// look whole to the backend. Behind a last chunk nobody reads on, so the end
+// is not met there.
+func (u *upload) clientEnded() bool {
+	c, known := u.ctx.Conn().(endTeller)
+	return known && c.ReadEnded()
+}
+
+// send writes the n bytes that stand behind the room for a chunk's head.
+func (u *upload) send(buf []byte, n int) class {
+	from, to := chunkRoom, chunkRoom+n
+	if u.chunked {
+		from = chunkHead(buf[:chunkRoom], n)
+		to += copy(buf[to:], "\r\n")
+	}
+	return u.write(buf[from:to])
+}
+
+// sendEnd writes the last chunk and the trailers that came.
+func (u *upload) sendEnd() class {
+	end := append([]byte("0\r\n"), u.ctx.Request.Header.TrailerHeader()...)
+	return u.write(end)
+}
+
+func (u *upload) write(p []byte) class {
+	err := u.conn.writeWithin(time.Now(), u.patience)
+	if err == nil {
+		_, err = u.conn.Write(p)
+	}
+	switch {
+	case err == nil:
+		return ok
+	case isTimeout(err):
+		return late
+	}
+	return broken
+}
+
+// stop ends an upload that nobody wants any more, and returns when its
+// goroutine has let go of the request. client is the request's connection,
+// which can be used for nothing but an answer afterwards.
+func (u *upload) stop(client net.Conn) {
+	u.stopped.Store(true)
+	for {
+		// Once is enough but for a read that is just setting a deadline of its
+		// own.
+		_ = client.SetReadDeadline(past)
+		_ = u.conn.SetWriteDeadline(past)
+		select {
+		case <-u.done:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// classOfBody returns the class of an error to read a request's body.
+func classOfBody(err error) class {
+	var chunk fasthttp.ErrBrokenChunk
+	switch {
+	case isTimeout(err):
+		return bodyTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return clientGone
+	case errors.As(err, &chunk):
+		return bodyBroken
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return clientGone
+	}
+	return bodyBroken
+}

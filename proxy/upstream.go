@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// idleTime is how long a connection to a backend is kept without a request.
+// Backends close theirs earlier or later as they please; a connection is
+// looked at before a request is trusted to it.
+const idleTime = 60 * time.Second
+
+// trustedFor is how long an idle connection is taken to be alive without a
+// look, for requests that can be sent again.
+const trustedFor = time.Second
+
+// upstreamKey is what an upstream is known by. A backend keeps its connections
+// when its weight or its pool's name changes.
+type upstreamKey struct{ scheme, address string }
+
+// upstream keeps the idle connections to one backend. The one used last is
+// taken first, so that those in excess grow old and are closed.
+//
+// It takes the place of fasthttp's HostClient, which hides what a retry must
+// know (was the connection reused, was anything sent or answered), parses the
+// request's URI again and keeps a goroutine asleep for each backend.
+type upstream struct {
+	network, address string
+	authority        []byte // for Host, where the client's is not kept
+	place            *place // for the relay
+
+	mu     sync.Mutex // guards what follows; held for a few instructions
+	idle   []*backendConn
+	sweep  *time.Timer // runs while idle is not empty
+	closed bool
+}
+
+func newUpstream(k upstreamKey) *upstream {
+	return &upstream{network: "tcp", address: k.address, authority: []byte(k.address), place: newPlace(k.address)}
+}
+
+// acquire returns a connection that the caller alone may use until release or
+// Close: an idle one, or a new one, for which it waits at most connect (0: as
+// long as the system does). With sure, or if it was idle for long, an idle one
+// is looked at first.
+func (u *upstream) acquire(now time.Time, connect time.Duration, sure bool) (*backendConn, error) {
+	for {
+		c := u.pop()
+		if c == nil {
+			return u.dial(connect)
+		}
+		if !sure && now.Sub(c.idleSince) < trustedFor || c.alive() {
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+func (u *upstream) pop() *backendConn {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := len(u.idle) - 1
+	if n < 0 {
+		return nil
+	}
+	c := u.idle[n]
+	u.idle[n] = nil
+	u.idle = u.idle[:n]
+	return c
+}
+
+// dial connects. Go sets TCP_NODELAY by itself; keep-alive probes are left out
+// because no connection is idle for longer than idleTime and every wait for an
+// answer has a limit of its own.
+func (u *upstream) dial(connect time.Duration) (*backendConn, error) {
+	d := net.Dialer{Timeout: connect, KeepAlive: -1}
+	c, err := d.Dial(u.network, u.address)
+	if err != nil {
+		return nil, err
+	}
+	return newBackendConn(c), nil
+}
+
+// release gives back a connection whose last answer was read to its end.
+func (u *upstream) release(c *backendConn, now time.Time) {
+	c.idleSince, c.used = now, true
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		c.Close()
+		return
+	}
+	u.idle = append(u.idle, c)
+	if u.sweep == nil {
+		u.sweep = time.AfterFunc(idleTime, u.closeOld)
+	}
+	u.mu.Unlock()
+}
+
+// closeOld closes the connections that were idle for too long.
+func (u *upstream) closeOld() {
+	u.mu.Lock()
+	now := time.Now()
+	n := 0
+	for n < len(u.idle) && now.Sub(u.idle[n].idleSince) >= idleTime {
+		n++
+	}
+	old := append([]*backendConn(nil), u.idle[:n]...)
+	rest := copy(u.idle, u.idle[n:])
+	clear(u.idle[rest:])
+	u.idle = u.idle[:rest]
+	switch {
+	case u.closed || rest == 0:
+		u.sweep = nil
+	default:
+		u.sweep.Reset(idleTime - now.Sub(u.idle[0].idleSince))
+	}
+	u.mu.Unlock()
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+// close closes the idle connections now, and those in use when they are
+// released.
+func (u *upstream) close() {
+	u.mu.Lock()
+	idle := u.idle
+	u.idle, u.closed = nil, true
+	if u.sweep != nil {
+		u.sweep.Stop()
+		u.sweep = nil
+	}
+	u.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}

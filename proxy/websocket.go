@@ -1,0 +1,201 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// detacher is a client's connection that gives its socket away; see
+// listener.Conn.
+type detacher interface {
+	Detach() (fd int, release func(), err error)
+}
+
+// openWebSocket answers a request to switch to WebSocket. What can be refused
+// without a backend is refused as an ordinary answer on a connection that goes
+// on. After that the client's socket is taken out of fasthttp (see take) and
+// handed to the relay (see dial). x is given back.
+func (x *exchange) openWebSocket() {
+	o, err := checkOpening(x.ctx.Request.Header.IsHTTP11(), &x.req.fields)
+	switch {
+	case errors.Is(err, errHandshakeVersion):
+		x.refuseHandshake(badVersion, metrics.HandshakeInvalid)
+		return
+	case err != nil:
+		x.refuseHandshake(badHandshake, metrics.HandshakeInvalid)
+		x.ctx.Response.SetBody(append([]byte(err.Error()), '\n'))
+		return
+	}
+	if l, ok := x.ctx.Conn().(interface{ AllowHandshake(netip.Addr) bool }); ok && !l.AllowHandshake(x.req.client.ip) {
+		x.refuseHandshake(tooManyHandshakes, metrics.HandshakeLimited)
+		return
+	}
+	if _, ok := x.ctx.Conn().(detacher); !ok || x.p.relay == nil {
+		x.refuseHandshake(unsupported, metrics.HandshakeInvalid)
+		return
+	}
+	x.route.query(&x.query, balancer.Socket, &x.req, &x.keyBuf)
+	lease, err := x.route.pool.Pick(&x.query, nil)
+	if err != nil {
+		x.refuseHandshake(classOfPick(err), metrics.HandshakeNoBackend)
+		return
+	}
+	s := x.socket(lease, o.key)
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(s.take)
+	x.recycle()
+}
+
+// refuseHandshake answers for the backend, and gives x back.
+func (x *exchange) refuseHandshake(c class, result metrics.HandshakeResult) {
+	c.write(&x.ctx.Response, &x.req.id)
+	took := time.Since(x.start)
+	x.route.metrics.Handshake(result, took)
+	x.bytesOut = int64(len(x.ctx.Response.Body()))
+	x.logAccess(c.status(), took, c)
+	x.recycle()
+}
+
+// socket makes what outlives the handler: everything in it is its own.
+func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
+	s := &socket{
+		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id,
+		call: &calling{
+			rt:     x.rt,
+			query:  x.query,
+			accept: acceptFor(key),
+			secure: x.req.proto == "https",
+		},
+	}
+	c := s.call
+	if len(x.query.StickyKey) > 0 {
+		c.query.StickyKey = append([]byte(nil), x.query.StickyKey...)
+	}
+	up := x.rt.upstreams[lease.Backend()]
+	c.head = x.req.appendHead(make([]byte, 0, 512+len(x.req.fields.raw)), x.route, up.authority, false, true)
+	if !x.route.preserveHost || len(x.req.host) == 0 {
+		c.authority = up.authority
+	}
+	s.record = x.record()
+	return s
+}
+
+// take runs on fasthttp's goroutine for hijacked connections. It takes the
+// client's socket, and every byte that was read ahead, and has it dialled.
+func (s *socket) take(c net.Conn) {
+	inner := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(detacher)
+	fd, release, err := inner.Detach()
+	if err != nil {
+		s.p.log.Warn("client's socket cannot be handed over", "error", err)
+		s.finish(broken, metrics.HandshakeUnreachable)
+		return
+	}
+	s.fd, s.release = fd, release
+	// After Detach a read yields what fasthttp had buffered, then an error.
+	// The buffer is small because nearly always there is nothing, and a larger
+	// one would make this goroutine's stack grow.
+	var buf [32]byte
+	for {
+		n, err := c.Read(buf[:])
+		s.call.early = append(s.call.early, buf[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	s.dial()
+}
+
+// dial asks the relay to connect the client's socket, which s owns, to the
+// backend of its lease. It may block for a name look-up.
+func (s *socket) dial() {
+	for {
+		c := s.call
+		addr, err := c.rt.upstreams[s.lease.Backend()].place.resolve(s.route.timeouts.Connect, c.attempt)
+		if err == nil {
+			err = s.p.relay.Open(&relay.Call{
+				Client: s.fd, Early: c.early, Backend: addr, Request: c.head,
+				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
+				Owner: s,
+			})
+		}
+		switch {
+		case err == nil:
+			return // s belongs to the relay now
+		case errors.Is(err, relay.ErrStopping):
+			s.giveUp(noBackend, metrics.HandshakeNoBackend)
+			return
+		case !s.again():
+			s.giveUp(refused, metrics.HandshakeUnreachable)
+			return
+		}
+	}
+}
+
+// again returns the lease and takes one on another backend, if there is one
+// and the route allows another attempt.
+func (s *socket) again() bool {
+	c := s.call
+	if c.attempt >= s.route.retries {
+		return false
+	}
+	c.tried.Add(s.lease.Backend())
+	lease, err := s.route.pool.Pick(&c.query, &c.tried)
+	if err != nil {
+		return false
+	}
+	s.lease.Done()
+	s.lease = lease
+	c.attempt++
+	s.route.metrics.Retry()
+	if c.authority != nil {
+		up := c.rt.upstreams[lease.Backend()]
+		c.head = replaceHost(c.head, c.authority, up.authority)
+		c.authority = up.authority
+	}
+	return true
+}
+
+// giveUp tells the client why there is no WebSocket and ends the connection.
+func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
+	conn, err := netConn(s.fd)
+	s.fd = -1
+	if err == nil {
+		_ = conn.SetDeadline(time.Now().Add(lingerTime))
+		if c != clientGone {
+			_, _ = conn.Write(c.appendAnswer(nil, &s.id))
+			linger(conn)
+		}
+		_ = conn.Close()
+	}
+	s.finish(c, result)
+}
+
+// finish accounts for a handshake that came to nothing.
+func (s *socket) finish(c class, result metrics.HandshakeResult) {
+	s.settle(result)
+	status := c.status()
+	if c == clientGone {
+		status = statusClientGone
+	}
+	s.logHandshake(status, c)
+}
+
+// settle returns all that a failed handshake holds.
+func (s *socket) settle(result metrics.HandshakeResult) {
+	if s.fd >= 0 {
+		sys.Close(s.fd)
+		s.fd = -1
+	}
+	if s.release != nil {
+		s.release()
+	}
+	s.lease.Done()
+	s.route.metrics.Handshake(result, time.Since(s.start))
+}

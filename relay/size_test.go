@@ -1,0 +1,116 @@
+//go:build linux && (amd64 || arm64)
+
+package relay
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// What an idle pair owns in this package is one struct and a pointer to it in
+// the table: this test is there to be looked at when it fails.
+func TestPairStaysSmall(t *testing.T) {
+	if n := unsafe.Sizeof(pair{}); n > 384 {
+		t.Errorf("a pair takes %d bytes, 384 are planned for", n)
+	}
+	if n := unsafe.Sizeof(Scanner{}); n > 32 {
+		t.Errorf("a scanner takes %d bytes, 32 are planned for", n)
+	}
+}
+
+func TestWheelCallsOnTime(t *testing.T) {
+	f := func(due ...int64) {
+		t.Helper()
+		var w wheel
+		called := map[*pair]int64{}
+		for _, d := range due {
+			p := &pair{wheel: -1, due: d}
+			w.arm(p)
+		}
+		for now := int64(0); now < 200_000; now += 7 {
+			if wait := w.wait(now); w.armed > 0 && wait < 0 {
+				t.Fatalf("wait %v with %d armed", wait, w.armed)
+			}
+			w.advance(now, func(p *pair) {
+				called[p] = now
+				if now < p.due || now > p.due+2*tickMs {
+					t.Errorf("due at %d, called at %d", p.due, now)
+				}
+			})
+		}
+		if len(called) != len(due) || w.armed != 0 {
+			t.Errorf("%d of %d called, %d still armed", len(called), len(due), w.armed)
+		}
+	}
+	f(1)
+	f(31, 32, 33, 64)
+	f(65_000, 65_536, 66_000, 131_072, 190_000) // beyond a turn of the wheel
+	f(5, 5, 5, 5, 100_000)
+}
+
+// Disarming leaves the others of a slot in place, whichever is taken out.
+func TestWheelDisarm(t *testing.T) {
+	for out := range 3 {
+		var w wheel
+		var ps []*pair
+		for range 3 {
+			p := &pair{wheel: -1, due: 1000}
+			w.arm(p)
+			ps = append(ps, p)
+		}
+		w.disarm(ps[out])
+		w.disarm(ps[out]) // twice does nothing
+		n := 0
+		w.advance(2000, func(p *pair) {
+			n++
+			if p == ps[out] {
+				t.Errorf("pair %d was called after disarm", out)
+			}
+		})
+		if n != 2 || w.armed != 0 {
+			t.Errorf("%d called, %d armed, want 2 and 0", n, w.armed)
+		}
+	}
+}
+
+// A wheel that stood still for longer than a turn catches up in one.
+func TestWheelCatchesUp(t *testing.T) {
+	var w wheel
+	p := &pair{wheel: -1, due: 10}
+	w.arm(p)
+	q := &pair{wheel: -1, due: 64_000}
+	w.arm(q)
+	n := 0
+	w.advance(10_000_000, func(*pair) { n++ })
+	if n != 2 {
+		t.Fatalf("%d called, want 2", n)
+	}
+}
+
+func TestTableTellsGenerationsApart(t *testing.T) {
+	var tab table
+	a := &pair{}
+	if err := tab.put(a); err != nil {
+		t.Fatal(err)
+	}
+	slot, gen := a.slot, a.gen
+	if tab.get(slot) != a {
+		t.Fatal("a pair is not found under its slot")
+	}
+	tab.drop(a)
+	if tab.get(slot) != nil {
+		t.Fatal("a dropped pair is found")
+	}
+	b := &pair{}
+	if err := tab.put(b); err != nil {
+		t.Fatal(err)
+	}
+	if b.slot != slot || b.gen == gen {
+		t.Fatalf("slot %d generation %d, want slot %d and a generation other than %d", b.slot, b.gen, slot, gen)
+	}
+	n := 0
+	tab.each(func(*pair) { n++ })
+	if n != 1 {
+		t.Fatalf("%d pairs, want 1", n)
+	}
+}
