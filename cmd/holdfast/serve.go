@@ -41,9 +41,11 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
-// notify returns the signals that serve obeys. SIGHUP has room for one that
-// waits while another is obeyed: more would ask for the same.
+// notify returns the signals that serve obeys. They have room to wait while
+// another is obeyed.
 func notify() chan os.Signal {
+	// A log on a pipe whose reader has gone must not end the process.
+	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
 	return signals
