@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -24,8 +23,7 @@ import (
 // the configuration that they run by. Its methods, but for those that say
 // otherwise, are called by one goroutine, the command's.
 type app struct {
-	log     *slog.Logger
-	level   *slog.LevelVar
+	log     *journal
 	metrics *metrics.Metrics
 
 	registry  *balancer.Registry
@@ -48,28 +46,27 @@ var errStarting = errors.New("no configuration runs yet")
 
 // newApp makes the parts. Nothing is bound and nothing is dialled before the
 // first apply. stop ends it.
-func newApp(log *slog.Logger, level *slog.LevelVar) (*app, error) {
+func newApp(log *journal) (*app, error) {
 	r, err := relay.New(relay.Options{Loops: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return nil, fmt.Errorf("start relay: %w", err)
 	}
 	a := &app{
 		log:      log,
-		level:    level,
 		metrics:  metrics.New(),
 		registry: balancer.NewRegistry(),
 		relay:    r,
 		failed:   make(chan error, 1),
 	}
 	a.notReady.Store(&errStarting)
-	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log})
+	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
 		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
 		BadRequest: a.proxy.BadRequest,
-		Log:        log,
+		Log:        log.Logger,
 	})
-	a.prober = health.NewProber(log)
+	a.prober = health.NewProber(log.Logger)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
 	a.metrics.SetLogDropped(func() uint64 { return a.proxy.AccessLog().Dropped() })
@@ -107,13 +104,18 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	if newAdmin != a.admin && newAdmin != nil {
 		undo = append(undo, newAdmin.close)
 	}
+	commitLog, abortLog, err := a.log.prepare(cfg.Log)
+	if err != nil {
+		return err
+	}
+	undo = append(undo, abortLog)
 	access, err := a.prepareAccess(cfg.Log)
 	if err != nil {
 		return err
 	}
 
 	// Nothing fails from here on.
-	a.level.Set(levelOf(cfg.Log.Level))
+	commitLog()
 	a.registry.Commit(pools)
 	a.swapAccess(access)
 	a.proxy.Swap(runtime)
@@ -172,7 +174,7 @@ func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
 	}
 	host, _, _ := net.SplitHostPort(cfg.Address)
 	return &adminServer{address: cfg.Address, done: make(chan struct{}), Server: admin.New(admin.Options{
-		Listener: ln, Host: host, Log: a.log, Version: version(),
+		Listener: ln, Host: host, Log: a.log.Logger, Version: version(),
 		Ready:   a.ready,
 		Pools:   a.poolStatus,
 		Metrics: a.metrics.Handler(),

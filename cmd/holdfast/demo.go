@@ -38,11 +38,11 @@ func newDemo() *cobra.Command {
 func runDemo(cmd *cobra.Command, listen, adminAddress string, servers int) error {
 	signals := notify()
 	defer signal.Stop(signals)
-	log, level, _, err := newLog(config.Log{Level: "warn", Format: "text", File: "stderr"})
+	log, err := newJournal(config.Log{Level: "warn", Format: "text", File: "stderr"})
 	if err != nil {
 		return err
 	}
-	fleet, err := demo.Start(servers, log)
+	fleet, err := demo.Start(servers, log.Logger)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func runDemo(cmd *cobra.Command, listen, adminAddress string, servers int) error
 	if err != nil {
 		return err
 	}
-	a, err := newApp(log, level)
+	a, err := newApp(log)
 	if err != nil {
 		return err
 	}

@@ -10,65 +10,108 @@ import (
 	"github.com/holdfast-lb/holdfast/config"
 )
 
-// levelOf returns the level of a validated log.level.
-func levelOf(name string) slog.Level {
+// journal is the process's own log, whose place and level a reload may change.
+// Its format is settled at the start.
+type journal struct {
+	*slog.Logger
+	level  slog.LevelVar
+	format string
+
+	mu   sync.Mutex // guards what follows
+	path string
+	w    io.Writer
+}
+
+// newJournal opens a log as cfg wants it.
+func newJournal(cfg config.Log) (*journal, error) {
+	w, err := openLog(cfg.File)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{format: cfg.Format, path: cfg.File, w: w}
+	j.setLevel(cfg.Level)
+	opts := &slog.HandlerOptions{Level: &j.level}
+	if cfg.Format == "text" {
+		j.Logger = slog.New(slog.NewTextHandler(j, opts))
+	} else {
+		j.Logger = slog.New(slog.NewJSONHandler(j, opts))
+	}
+	return j, nil
+}
+
+// setLevel takes a validated log.level.
+func (j *journal) setLevel(name string) {
 	var l slog.Level
 	_ = l.UnmarshalText([]byte(name)) // validated: info otherwise
-	return l
+	j.level.Set(l)
 }
 
-// newLog returns a log as cfg wants it, with the level to change while it
-// runs, and the file that it writes to.
-func newLog(cfg config.Log) (*slog.Logger, *slog.LevelVar, *logFile, error) {
-	f := &logFile{path: cfg.File}
-	if err := f.reopen(); err != nil {
-		return nil, nil, nil, err
-	}
-	level := &slog.LevelVar{}
-	level.Set(levelOf(cfg.Level))
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" {
-		return slog.New(slog.NewTextHandler(f, opts)), level, f, nil
-	}
-	return slog.New(slog.NewJSONHandler(f, opts)), level, f, nil
+// Write implements io.Writer, for the handler.
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.w.Write(b)
 }
 
-// logFile is where the log goes: a standard stream, or a file that can be
-// opened anew after it was renamed. It is safe for concurrent use.
-type logFile struct {
-	path string
-
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// Write implements io.Writer.
-func (f *logFile) Write(b []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.w.Write(b)
-}
-
-// reopen opens the path again; for the standard streams it does nothing new.
-func (f *logFile) reopen() error {
-	var w io.Writer
-	switch f.path {
-	case "stderr", "":
-		w = os.Stderr
-	case "stdout":
-		w = os.Stdout
-	default:
-		file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-		if err != nil {
-			return fmt.Errorf("open log.file: %w", err)
+// prepare opens what cfg wants to be written to, and returns what makes it so
+// and what gives it up.
+func (j *journal) prepare(cfg config.Log) (commit, abort func(), err error) {
+	j.mu.Lock()
+	same := cfg.File == j.path
+	j.mu.Unlock()
+	w := io.Writer(nil)
+	if !same {
+		if w, err = openLog(cfg.File); err != nil {
+			return nil, nil, err
 		}
-		w = file
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if was, ok := f.w.(*os.File); ok && was != os.Stderr && was != os.Stdout {
-		_ = was.Close()
+	commit = func() {
+		j.setLevel(cfg.Level)
+		if w != nil {
+			j.use(cfg.File, w)
+		}
+		if cfg.Format != j.format {
+			j.Warn("log.format is settled at the start: restart to change it", "runs", j.format, "configured", cfg.Format)
+		}
 	}
-	f.w = w
+	return commit, func() { closeLog(w) }, nil
+}
+
+// reopen opens the file again under its path, for logrotate.
+func (j *journal) reopen() error {
+	w, err := openLog(j.path)
+	if err != nil {
+		return err
+	}
+	j.use(j.path, w)
 	return nil
+}
+
+func (j *journal) use(path string, w io.Writer) {
+	j.mu.Lock()
+	was := j.w
+	j.path, j.w = path, w
+	j.mu.Unlock()
+	closeLog(was)
+}
+
+func openLog(path string) (io.Writer, error) {
+	switch path {
+	case "stderr", "":
+		return os.Stderr, nil
+	case "stdout":
+		return os.Stdout, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) // #nosec G304 -- the operator's choice
+	if err != nil {
+		return nil, fmt.Errorf("open log.file: %w", err)
+	}
+	return f, nil
+}
+
+// closeLog closes a file, and leaves the standard streams alone.
+func closeLog(w io.Writer) {
+	if f, ok := w.(*os.File); ok && f != os.Stderr && f != os.Stdout {
+		_ = f.Close()
+	}
 }

@@ -31,12 +31,13 @@ func main() {
 var errReported = errors.New("reported")
 
 func newRoot() *cobra.Command {
+	// Without Args, since with them an unknown command is no error but a
+	// request for help.
 	root := &cobra.Command{
 		Use:           "holdfast",
 		Short:         "An HTTP load balancer that never lets go of a socket",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.AddCommand(newServe(), newCheck(), newDemo(), newVersion())
 	return root

@@ -62,11 +62,11 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		return err
 	}
 	src.data = data
-	log, level, file, err := newLog(cfg.Log)
+	log, err := newJournal(cfg.Log)
 	if err != nil {
 		return err
 	}
-	a, err := newApp(log, level)
+	a, err := newApp(log)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 			case syscall.SIGHUP:
 				a.reload(src)
 			case syscall.SIGUSR1:
-				a.reopen(file)
+				a.reopen()
 			default:
 				log.Info("stopping", "signal", s.String(), "deadline", a.cfg.Shutdown.Deadline.String())
 				go exitOnSecond(signals)
@@ -105,8 +105,8 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 }
 
 // reopen opens the log files again, for logrotate.
-func (a *app) reopen(file *logFile) {
-	err := file.reopen()
+func (a *app) reopen() {
+	err := a.log.reopen()
 	if a.access != nil {
 		err = errors.Join(err, a.access.Reopen())
 	}
