@@ -13,8 +13,8 @@ import (
 
 var long = flag.Bool("long", false, "run the tests at full size, which takes minutes")
 
-// binary is the path of the holdfast under test.
-var binary string
+// program is the path of the holdfast under test.
+var program string
 
 func TestMain(m *testing.M) {
 	if isChild() {
@@ -31,8 +31,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "holdfast")
-	args := []string{"build", "-o", binary}
+	program = filepath.Join(dir, "holdfast")
+	args := []string{"build", "-o", program}
 	if raceEnabled {
 		args = append(args, "-race")
 	}

@@ -87,7 +87,7 @@ func launch(t testing.TB, s setup) *process {
 		client: &http.Client{Transport: &http.Transport{}, Timeout: patience},
 	}
 	p.write(s.rest)
-	p.cmd = exec.Command(binary, append([]string{"serve", "--config", p.file}, s.args...)...)
+	p.cmd = exec.Command(program, append([]string{"serve", "--config", p.file}, s.args...)...)
 	p.cmd.Env = append(os.Environ(), s.env...)
 	p.run(p.path("stderr.log"))
 	return p
@@ -139,8 +139,14 @@ func (p *process) text(rest string) string {
 // does not look at it before it is told to.
 func (p *process) write(rest string) {
 	p.t.Helper()
+	p.writeText(p.text(rest))
+}
+
+// writeText is write for a whole file.
+func (p *process) writeText(text string) {
+	p.t.Helper()
 	next := p.file + ".next"
-	if err := os.WriteFile(next, []byte(p.text(rest)), 0o600); err != nil {
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
 		p.t.Fatalf("write configuration: %v", err)
 	}
 	if err := os.Rename(next, p.file); err != nil {
@@ -260,4 +266,30 @@ func freeAddr(t testing.TB) string {
 	}
 	t.Fatal("no free port found")
 	return ""
+}
+
+// stdout sends the standard output of a process that is not started yet to a
+// file beside the configuration.
+func (p *process) stdout(name string) {
+	p.t.Helper()
+	f, err := os.OpenFile(p.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatalf("open standard output: %v", err)
+	}
+	p.t.Cleanup(func() { f.Close() })
+	p.cmd.Stdout = f
+}
+
+func mustRead(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("read file: %v", err)
+	}
+	return string(b)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
