@@ -77,7 +77,7 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 		return failed
 	}
 	if x.upload != nil {
-		x.upload.answerCame()
+		x.upload.takeOver()
 		c.readBy = past // whatever the upload has set
 	}
 	reusable := cleanAnswer(&resp.Header)
@@ -152,7 +152,13 @@ func (x *exchange) readHead(c *backendConn, resp *fasthttp.Response) class {
 
 // classOfBroken returns why no header came, and notes how far the attempt got.
 func (x *exchange) classOfBroken(err error) class {
-	x.sent, x.answered = x.conn.out > x.out, x.conn.in > x.in
+	x.answered = x.conn.in > x.in
+	if x.upload != nil {
+		x.upload.takeOver()
+		x.sent = true // and conn.out is the upload's
+	} else {
+		x.sent = x.conn.out > x.out
+	}
 	switch {
 	case x.upload != nil && !x.uploading() && x.upload.result != ok && !x.answered:
 		return x.upload.result // that is why there was nothing to read

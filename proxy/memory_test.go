@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -101,7 +102,14 @@ func largeBodies(c *net.TCPConn, size int, received chan<- int64) {
 		}
 		_, _ = io.WriteString(c, "0\r\n\r\n")
 	default:
-		n, _ := io.CopyN(io.Discard, r, int64(size))
+		var body io.Reader = io.LimitReader(r, int64(size))
+		if path == "/up/chunked" {
+			body = httputil.NewChunkedReader(r)
+		}
+		n, _ := io.Copy(io.Discard, body)
+		if path == "/up/chunked" {
+			_, _ = r.ReadString('\n') // the end of the trailer section
+		}
 		received <- n
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,9 +96,9 @@ func TestClientLeavesDuringAnswer(t *testing.T) {
 // TestUnaskedBytesEndConnection: bytes behind an answer must not become the
 // next one's.
 func TestUnaskedBytesEndConnection(t *testing.T) {
-	var accepted int
+	var accepted atomic.Int64
 	addr := testkit.ServeTCP(t, func(c *net.TCPConn) {
-		accepted++
+		accepted.Add(1)
 		_, _ = bufio.NewReader(c).ReadString('\n')
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 		_, _ = io.Copy(io.Discard, c)
@@ -111,4 +112,7 @@ func TestUnaskedBytesEndConnection(t *testing.T) {
 		}
 	}
 	c.ExpectSilence(50 * time.Millisecond)
+	if n := accepted.Load(); n != 3 {
+		t.Errorf("%d connections for 3 requests, want one each", n)
+	}
 }

@@ -20,6 +20,9 @@ const (
 	// lastWord is how long a backend that takes no more of a body has for the
 	// answer that it may have sent instead.
 	lastWord = time.Second
+	// endingTime is how long the last bytes of a body may take to be written
+	// once an answer has come.
+	endingTime = 100 * time.Millisecond
 )
 
 // copyBuffers have room for a chunk's head before the data and for its line
@@ -45,7 +48,8 @@ type upload struct {
 	patience time.Duration
 
 	stopped atomic.Bool   // nobody wants the rest
-	settled atomic.Bool   // who sets it first owns the deadline of the answer
+	ending  atomic.Bool   // the last bytes are being written
+	settled atomic.Bool   // who sets it first owns the connection's read deadline
 	done    chan struct{} // closed when the goroutine has ended
 
 	// To be read after done only.
@@ -104,10 +108,21 @@ func (u *upload) run() {
 	}
 }
 
-// answerCame tells the upload to leave the deadline of the connection alone.
-func (u *upload) answerCame() {
+// takeOver is called when the read of the answer has returned. From now on the
+// upload leaves the connection's deadline alone; if it has set it, it has ended
+// and its result is known.
+func (u *upload) takeOver() {
 	if !u.settled.CompareAndSwap(false, true) {
-		<-u.done // it is just setting it
+		<-u.done // in a moment
+		return
+	}
+	if u.ending.Load() {
+		// A backend that has everything answers faster than our goroutine
+		// ends. One that does not take the rest of it answers early.
+		select {
+		case <-u.done:
+		case <-time.After(endingTime):
+		}
 	}
 }
 
@@ -123,6 +138,9 @@ func (u *upload) copy(buf []byte) class {
 			return bodyTooLarge
 		}
 		if n > 0 {
+			if !u.chunked && u.read == u.length {
+				u.ending.Store(true)
+			}
 			if c := u.send(buf, n); c != ok {
 				return c
 			}
@@ -165,6 +183,7 @@ func (u *upload) send(buf []byte, n int) class {
 
 // sendEnd writes the last chunk and the trailers that came.
 func (u *upload) sendEnd() class {
+	u.ending.Store(true)
 	end := append([]byte("0\r\n"), u.ctx.Request.Header.TrailerHeader()...)
 	return u.write(end)
 }

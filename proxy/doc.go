@@ -1,0 +1,53 @@
+// Package proxy is the life of a request between a listener and a backend.
+//
+// # Reading order
+//
+//   - proxy.go: the Proxy, which outlives configurations, and [Runtime]
+//     (runtime.go, router.go), which is one configuration compiled. A request
+//     loads the Runtime once, so it never sees two.
+//   - request.go: what a client asks for; fields.go and names.go parse its
+//     header, client.go says who it is, key.go what it is balanced by.
+//   - exchange.go: one request and its answer. retry.go decides where it goes
+//     and how often, forward.go makes one attempt, upload.go streams a body
+//     up, answer.go streams one down.
+//   - headers.go: the header policy, pure. errors.go: the one table of what a
+//     client gets when there is no answer to forward.
+//   - upstream.go and conn.go: the connections to a backend.
+//   - websocket.go and socket.go: how a client's socket and a backend's become
+//     a pair of package relay.
+//
+// # The header policy
+//
+// A request reaches a backend with its fields in their order, spelt and valued
+// as the client sent them; target and query are forwarded byte by byte. Out of
+// it go the fields of the hop (RFC 9110, section 7.6.1) and those that
+// Connection names, unless requests depend on them; any Upgrade but a WebSocket
+// handshake; and Expect, since fasthttp has sent the 100. Added are
+// X-Forwarded-For, -Proto and -Host and X-Request-Id: what strangers send under
+// these names, or as Forwarded, is dropped, what trusted_proxies send is kept,
+// with their own address appended. Of an answer, names that fasthttp keeps
+// apart (Content-Type, Content-Length, Content-Encoding, Server, Set-Cookie)
+// come in their usual spelling.
+//
+// # Bodies
+//
+// Bodies of any size pass through a few buffers of 32 KiB. Those up to 8 KiB
+// that have come already are sent in one piece with their header, and can be
+// sent again. What a backend sends is on its way to the client when it has
+// come, whatever its framing. An answer that breaks off is cut off for the
+// client too, without a last chunk or with bytes missing.
+//
+// # Retries
+//
+// An attempt that sent nothing is repeated at another backend. One that was
+// answered nothing is, if the request has no body or an idempotent method (RFC
+// 9110, section 9.2.2) and its body was kept. Anything else fails. That an idle
+// connection to a backend was closed is no failure, and unseen: it is replaced.
+//
+// # Goroutines and locks
+//
+// An exchange runs in the goroutine of its connection; only a streamed request
+// body has a second one. The pool of connections of each backend is behind a
+// mutex that is held for a few instructions. A request of which nothing is
+// streamed allocates nothing.
+package proxy
