@@ -33,7 +33,13 @@ func DialTCP(t testing.TB, addr string) *TCP {
 		t.Fatalf("dial %s: %v", addr, err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &TCP{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), t: t}
+	return WrapTCP(t, c.(*net.TCPConn))
+}
+
+// WrapTCP makes a TCP of a connection that belongs to somebody else, such as
+// one of [ServeTCP] that was handed to the test's goroutine.
+func WrapTCP(t testing.TB, c *net.TCPConn) *TCP {
+	return &TCP{TCPConn: c, R: bufio.NewReader(c), t: t}
 }
 
 // ServeTCP listens on a free port, runs f on a goroutine for every connection
