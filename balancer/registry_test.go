@@ -147,7 +147,7 @@ func TestRetiredBackendIsFoundAgainWithItsCounts(t *testing.T) {
 	setHealth(t, r, p, 1, false)
 	r.SetMode(p.Backends()[1].Key(), Maintenance)
 
-	p = reload(t, r, one)
+	reload(t, r, one)
 	list := r.Snapshot()
 	if len(list) != 2 || !list[1].Retired || list[1].Name != "b1" || list[1].Sockets != 1 || list[1].Weight != 0 {
 		t.Fatalf("snapshot %+v, want b1 retired with a socket", list)
