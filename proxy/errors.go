@@ -82,7 +82,12 @@ func (c class) String() string { return answers[c].name }
 
 // appendBody appends the one line that the client reads.
 func (c class) appendBody(dst []byte, id *requestID) []byte {
-	dst = append(dst, answers[c].reason...)
+	return c.appendLine(dst, answers[c].reason, id)
+}
+
+// appendLine is appendBody with a closer reason.
+func (c class) appendLine(dst []byte, reason string, id *requestID) []byte {
+	dst = append(dst, reason...)
 	dst = append(dst, " ("...)
 	dst = append(dst, answers[c].name...)
 	dst = append(dst, ", request "...)

@@ -29,8 +29,7 @@ func (x *exchange) openWebSocket() {
 		x.refuseHandshake(badVersion, metrics.HandshakeInvalid)
 		return
 	case err != nil:
-		x.refuseHandshake(badHandshake, metrics.HandshakeInvalid)
-		x.ctx.Response.SetBody(append([]byte(err.Error()), '\n'))
+		x.refuseOpening(err)
 		return
 	}
 	if l, ok := x.ctx.Conn().(interface{ AllowHandshake(netip.Addr) bool }); ok && !l.AllowHandshake(x.req.client.ip) {
@@ -53,9 +52,22 @@ func (x *exchange) openWebSocket() {
 	x.recycle()
 }
 
+// refuseOpening answers a handshake that breaks a rule with what the rule is,
+// and gives x back.
+func (x *exchange) refuseOpening(rule error) {
+	badHandshake.write(&x.ctx.Response, &x.req.id)
+	x.ctx.Response.SetBody(badHandshake.appendLine(nil, rule.Error(), &x.req.id))
+	x.handshakeRefused(badHandshake, metrics.HandshakeInvalid)
+}
+
 // refuseHandshake answers for the backend, and gives x back.
 func (x *exchange) refuseHandshake(c class, result metrics.HandshakeResult) {
 	c.write(&x.ctx.Response, &x.req.id)
+	x.handshakeRefused(c, result)
+}
+
+// handshakeRefused accounts for an answer of our own, and gives x back.
+func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 	took := time.Since(x.start)
 	x.route.metrics.Handshake(result, took)
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
