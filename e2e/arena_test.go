@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"net/http"
 	"strings"
@@ -141,6 +143,17 @@ func (p *peer) echo(text string) error {
 		err = fmt.Errorf("sent %q, got back %q", text, f.Payload)
 	}
 	return err
+}
+
+// message appends the n-th message of a conversation: its number, size bytes
+// of a pattern and a checksum of both.
+func message(dst []byte, n uint64, size int) []byte {
+	from := len(dst)
+	dst = binary.BigEndian.AppendUint64(dst, n)
+	for i := range size {
+		dst = append(dst, byte(n)+byte(i)) // #nosec G115 -- a pattern
+	}
+	return binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(dst[from:]))
 }
 
 // openPeers opens n WebSockets, 32 at a time. The test's end closes them.

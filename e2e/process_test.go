@@ -33,7 +33,8 @@ type setup struct {
 	listener string
 	// log holds further keys of log.
 	log string
-	// deadline is shutdown.deadline; a second if empty.
+	// deadline is shutdown.deadline; a moment if empty, since many a test ends
+	// with sockets whose other end says nothing more.
 	deadline string
 	// rest is the rest of the file: routes and pools.
 	rest string
@@ -121,7 +122,7 @@ func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
 func (p *process) text(rest string) string {
 	deadline := p.setup.deadline
 	if deadline == "" {
-		deadline = "1s"
+		deadline = "300ms"
 	}
 	listener := ""
 	if p.setup.listener != "" {
