@@ -140,6 +140,20 @@ func TestLargeMessages(t *testing.T) {
 	f(backend, client, first, testkit.Control(testkit.OpPing, "are you there"), last)
 }
 
+// awaitStall waits until a count of bytes has begun to grow and grows no more,
+// and returns it.
+func awaitStall(t testing.TB, bytes *atomic.Int64) int64 {
+	t.Helper()
+	last, since := int64(0), time.Now()
+	testkit.Eventually(t, patience, func() bool {
+		if now := bytes.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		return last > 0 && time.Since(since) > 300*time.Millisecond
+	}, "the sender is stopped")
+	return last
+}
+
 // A peer that reads nothing stops the other side, at little memory; once it
 // reads again, everything arrives. Other sockets notice nothing.
 func TestBackPressure(t *testing.T) {
@@ -171,14 +185,7 @@ func TestBackPressure(t *testing.T) {
 			}
 			written <- nil
 		}()
-		// It is stuck when nothing moves any more.
-		last, since := int64(-1), time.Now()
-		testkit.Eventually(t, patience, func() bool {
-			if now := sent.Load(); now != last {
-				last, since = now, time.Now()
-			}
-			return time.Since(since) > 300*time.Millisecond
-		}, "the sender is stopped")
+		last := awaitStall(t, &sent)
 		if last >= int64(total) {
 			t.Fatalf("%d bytes were taken on behalf of a peer that reads nothing", last)
 		}
