@@ -30,7 +30,10 @@ func bind(address string) (net.Listener, error) {
 		return bindUnix(&lc, path)
 	}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
-	return ln, explain(err)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return lazily(ln), nil
 }
 
 // bindUnix binds a Unix socket. A file that an earlier process left behind is

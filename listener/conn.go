@@ -72,6 +72,7 @@ type Conn struct {
 	headerArmed bool // the read deadline is the header's
 	lingers     bool // the client may be sending when the connection is closed
 	hasByte     bool // oneByte is the next to read
+	ended       bool // the client's end was met within a body
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
 	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
@@ -206,11 +207,19 @@ func (c *Conn) readBody(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.raw.Read(p)
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrBodyTimeout
+	case err == io.EOF:
+		c.ended = true
 	}
 	return n, err
 }
+
+// ReadEnded tells whether a Read of a request's body has met the end of the
+// connection: fasthttp takes that, between two chunks, for the end of the body.
+// It belongs to the goroutine that reads the body.
+func (c *Conn) ReadEnded() bool { return c.ended }
 
 // armRead bounds a silence by timeout, or an eighth more: as long as the
 // deadline that stands is within that, it is left alone.

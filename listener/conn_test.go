@@ -208,6 +208,28 @@ func TestAnswerBeforeUpload(t *testing.T) {
 
 // A connection that is silent for longer than parkAfter leaves fasthttp and
 // finds its way back with the next request, first byte included.
+// A body of chunks that breaks off is known from one that has ended.
+func TestReadEnded(t *testing.T) {
+	f := func(body string, want bool) {
+		t.Helper()
+		ended := make(chan bool, 1)
+		_, addr := serve(t, options(func(ctx *fasthttp.RequestCtx) {
+			_, _ = io.Copy(io.Discard, ctx.RequestBodyStream())
+			ended <- ctx.Conn().(*Conn).ReadEnded()
+		}), web())
+		c := testkit.DialTCP(t, addr)
+		c.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+		_ = c.CloseWrite()
+		if got := <-ended; got != want {
+			t.Errorf("body %q: ended %v, want %v", body, got, want)
+		}
+	}
+	f("5\r\nhello\r\n0\r\n\r\n", false)
+	f("5\r\nhello\r\n", true)
+	f("5\r\nhel", true)
+	f("", true)
+}
+
 func TestParking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln, sk, end := servePipes(t, options(hello), web())

@@ -25,7 +25,11 @@ func (c *Conn) Detach() (fd int, release func(), err error) {
 	if phase(was) == phaseDetached || !c.phase.CompareAndSwap(was, uint32(phaseDetached)) {
 		return -1, nil, ErrDetached
 	}
-	fd, err = duplicate(c.raw)
+	if t, ok := c.raw.(interface{ take() (int, error) }); ok {
+		fd, err = t.take()
+	} else {
+		fd, err = duplicate(c.raw)
+	}
 	if err != nil {
 		c.phase.Store(was)
 		return -1, nil, fmt.Errorf("detach connection of %v: %w", c.client, err)

@@ -61,8 +61,9 @@
 //
 // # Cost of an accept
 //
-// Four system calls on Linux: accept4, epoll_ctl, getsockname and
-// setsockopt(TCP_NODELAY), all by package net. TCP keep-alive is set once on
-// the listening socket, from which Linux passes it on, instead of four times
-// on each connection.
+// On Linux one system call: accept4. TCP keep-alive and TCP_NODELAY are set once
+// on the listening socket, which passes them on, and a connection joins Go's
+// poller only when a read or write must wait (see lazyConn): one that opens with
+// a WebSocket handshake never does, and its own descriptor goes to the relay.
+// Elsewhere, and on Unix sockets, connections are those of package net.
 package listener

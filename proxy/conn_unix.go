@@ -5,14 +5,15 @@ package proxy
 import (
 	"io"
 	"os"
-	"syscall"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
 // peek reads from a descriptor that should have nothing to read. Go's sockets
 // do not block.
 func (c *backendConn) peek(fd uintptr) {
-	n, err := syscall.Read(int(fd), c.one[:])
-	c.stale = n >= 0 || err != syscall.EAGAIN && err != syscall.EINTR
+	_, err := sys.Recv(int(fd), c.one[:])
+	c.stale = err != sys.EAGAIN && err != sys.EINTR
 }
 
 // writeThenRead is called by a RawConn's Read, once and again when there is
@@ -20,24 +21,24 @@ func (c *backendConn) peek(fd uintptr) {
 // with neither bytes nor an error if the write was not complete.
 func (c *backendConn) writeThenRead(fd uintptr) (done bool) {
 	if len(c.unsent) > 0 {
-		n, err := syscall.Write(int(fd), c.unsent)
+		n, err := sys.Send(int(fd), c.unsent)
 		if n > 0 {
 			c.out += int64(n)
 			c.unsent = c.unsent[n:]
 		}
 		switch {
-		case err == nil || err == syscall.EAGAIN || err == syscall.EINTR:
+		case err == 0 || err == sys.EAGAIN || err == sys.EINTR:
 		default:
 			c.err = os.NewSyscallError("write", err)
 			return true
 		}
 		return len(c.unsent) > 0
 	}
-	n, err := syscall.Read(int(fd), c.into)
+	n, err := sys.Recv(int(fd), c.into)
 	switch {
-	case err == syscall.EAGAIN || err == syscall.EINTR:
+	case err == sys.EAGAIN || err == sys.EINTR:
 		return false
-	case err != nil:
+	case err != 0:
 		c.err = os.NewSyscallError("read", err)
 	case n == 0:
 		c.err = io.EOF

@@ -4,7 +4,9 @@ package sys
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +54,8 @@ func connect(fd int, ip netip.Addr, port uint16) error {
 	return nil // an interrupted connect goes on by itself (connect(2))
 }
 
-// bigEndian returns port as it lies in memory in network order.
+// bigEndian returns port as it lies in memory in network order, and the other
+// way round.
 func bigEndian(port uint16) uint16 {
 	var b [2]byte
 	binary.BigEndian.PutUint16(b[:], port)
@@ -65,4 +68,36 @@ func epollCtl(epfd, op, fd int, ev *unix.EpollEvent) error {
 		return errno
 	}
 	return nil
+}
+
+// AcceptTCP accepts a connection from a non-blocking listening TCP socket. The
+// caller owns the descriptor, which is non-blocking and close-on-exec. EAGAIN
+// tells that there is none.
+func AcceptTCP(fd int) (int, *net.TCPAddr, error) {
+	for {
+		var sa unix.RawSockaddrInet6 // has room for either family
+		size := uint32(unsafe.Sizeof(sa))
+		r, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
+			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch errno {
+		case 0:
+			return int(r), tcpAddr(&sa), nil
+		case unix.EINTR, unix.ECONNABORTED: // the client has left the queue
+		default:
+			return -1, nil, errno
+		}
+	}
+}
+
+func tcpAddr(sa *unix.RawSockaddrInet6) *net.TCPAddr {
+	var ip netip.Addr
+	if sa.Family == unix.AF_INET {
+		ip = netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr)
+	} else {
+		ip = netip.AddrFrom16(sa.Addr)
+		if sa.Scope_id != 0 {
+			ip = ip.WithZone(strconv.FormatUint(uint64(sa.Scope_id), 10))
+		}
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, bigEndian(sa.Port)))
 }
