@@ -98,7 +98,11 @@ func (p *Proxy) Close() {
 // Handler returns what serves the requests of the listener of that name. It
 // needs a fasthttp.Server that streams request bodies and adds no header
 // fields of its own: StreamRequestBody, DisablePreParseMultipartForm,
-// NoDefaultServerHeader, NoDefaultDate and NoDefaultContentType.
+// NoDefaultServerHeader, NoDefaultDate and NoDefaultContentType. Header names
+// should stay normalized there, or fasthttp overlooks an "expect" in lower
+// case: what is forwarded is spelt as it was sent in any case. A connection
+// that has a method ReadEnded() bool, which tells whether a Read has returned
+// io.EOF, protects backends from uploads that were cut between two chunks.
 func (p *Proxy) Handler(listener string) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		rt := p.runtime.Load() // once: no request sees two configurations

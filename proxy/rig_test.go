@@ -82,7 +82,7 @@ func startImpatient(t testing.TB, cfg *config.Config, silence time.Duration) *ri
 func newServer(h fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler: h, ReadBufferSize: 16 << 10, MaxRequestBodySize: math.MaxInt, Concurrency: math.MaxInt32,
-		StreamRequestBody: true, DisablePreParseMultipartForm: true, DisableHeaderNamesNormalizing: true,
+		StreamRequestBody: true, DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true,
 		SecureErrorLogMessage: true, LazyRequestTime: true, CloseOnShutdown: true,
 		Logger: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),

@@ -66,17 +66,19 @@ func TestExpectContinue(t *testing.T) {
 		echoBody(ctx)
 	})
 	r := start(t, configOf(b.Addr))
-	c := testkit.DialTCP(t, r.addr)
-	c.Send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n")
-	if got := c.ReadUntil("\r\n\r\n", patience); got != "HTTP/1.1 100 Continue\r\n\r\n" {
-		t.Fatalf("got %q", got)
-	}
-	c.Send("hello")
-	if got := c.ReadAll(patience); !strings.HasSuffix(got, "\r\n\r\nhello") {
-		t.Errorf("got %q", got)
-	}
-	if expect := <-seen; expect != "" {
-		t.Errorf("backend got Expect: %s", expect)
+	for _, name := range []string{"Expect", "expect"} {
+		c := testkit.DialTCP(t, r.addr)
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + name + ": 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n")
+		if got := c.ReadUntil("\r\n\r\n", patience); got != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Fatalf("got %q", got)
+		}
+		c.Send("hello")
+		if got := c.ReadAll(patience); !strings.HasSuffix(got, "\r\n\r\nhello") {
+			t.Errorf("got %q", got)
+		}
+		if expect := <-seen; expect != "" {
+			t.Errorf("backend got Expect: %s", expect)
+		}
 	}
 }
 
