@@ -34,6 +34,7 @@ func (sk *socket) newServer(headerBytes int) *fasthttp.Server {
 		DisableHeaderNamesNormalizing: true,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
+		NoDefaultDate:                 true,
 
 		// Errors would hold whole headers, cookies included.
 		SecureErrorLogMessage: true,

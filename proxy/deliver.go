@@ -40,7 +40,9 @@ func (s *socket) deliver(backendFD int, received []byte) {
 		return
 	}
 	cleanAnswer(&resp.Header)
-	resp.Header.Del("Upgrade")
+	for n := fieldNamed(&resp.Header, dateField); n != nil; n = fieldNamed(&resp.Header, dateField) {
+		resp.Header.DelBytes(n) // fasthttp writes one of its own here
+	}
 	resp.SetConnectionClose()
 	status := resp.StatusCode()
 

@@ -100,6 +100,7 @@ func (c class) write(resp *fasthttp.Response, id *requestID) {
 	resp.Reset()
 	resp.SetStatusCode(c.status())
 	resp.Header.SetContentType("text/plain; charset=utf-8")
+	resp.Header.SetBytesKV(dateField, httpDate(time.Now()))
 	switch c.status() {
 	case fasthttp.StatusServiceUnavailable, fasthttp.StatusTooManyRequests:
 		resp.Header.Set("Retry-After", retryAfter)
