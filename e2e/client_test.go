@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,4 +89,15 @@ func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r
 // get is the head of a GET.
 func get(path string, lines ...string) string {
 	return head(append([]string{fmt.Sprintf("GET %s HTTP/1.1", path), "Host: game.example.com"}, lines...)...)
+}
+
+// dialUnix connects to a Unix socket. The test's end closes it.
+func dialUnix(t testing.TB, path string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("dial: %v", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
