@@ -88,7 +88,7 @@ func TestParseSyntax(t *testing.T) {
 	f("yaml", "log: {}\n---\n'", "t.yaml: is not valid YAML: line 3: found unexpected end of stream")
 	f("yaml", "log: !!int x", "t.yaml: is not valid YAML: cannot decode !!str `x` as a !!int")
 	f("toml", "[log]\nlevel = info", "t.toml: is not valid TOML: line 2: expected newline but got U+006F 'o'")
-	f("toml", "[log]\nlevel = 'a'\nlevel = 'b'", "t.toml: is not valid TOML: key level is already defined")
+	f("toml", "[log]\nlevel = 'a'\nlevel = 'b'", "t.toml: is not valid TOML: line 3: key level is already defined")
 	f("json", "{\n\"log\": {,}}", "t.json: is not valid JSON: line 2: invalid character ',' looking for beginning of object key string")
 	f("json", "[]", "t.json: has no keys at its top level, write keys and values as in listeners: [...]")
 	f("json", "", "t.json: is not valid JSON: line 1: unexpected end of JSON input")

@@ -1,6 +1,6 @@
-// Package archtest holds docs/architecture.md against the code: which package
-// imports which, and that the files it names exist. It also holds the linter's
-// import rules against the same table.
+// Package archtest holds the documents against the code: the import table of
+// docs/architecture.md (and the linter's rules against the same table), the
+// files that are named, the list of dependencies, the README's configuration.
 package archtest
 
 import (
@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/holdfast-lb/holdfast/config"
 )
 
 const (
@@ -84,6 +86,37 @@ func TestNamedFilesExist(t *testing.T) {
 	}
 	if count < 20 {
 		t.Errorf("found %d names of files, the pattern has gone blind", count)
+	}
+}
+
+// docs/dependencies.md lists the direct modules with their versions, and no
+// others.
+func TestDependencies(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, root+"/go.mod"), "require (")
+	text, _, _ = strings.Cut(text, ")")
+	var wants []string
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		wants = append(wants, strings.TrimSpace(line))
+	}
+	var says []string
+	for _, m := range regexp.MustCompile(`(?m)^\| (\S+) \| (v[0-9]\S*) \|`).FindAllStringSubmatch(read(t, root+"/docs/dependencies.md"), -1) {
+		says = append(says, m[1]+" "+m[2])
+	}
+	if wants, says = sorted(wants), sorted(says); !slices.Equal(says, wants) {
+		t.Errorf("docs/dependencies.md lists\n%s\ngo.mod requires\n%s", strings.Join(says, "\n"), strings.Join(wants, "\n"))
+	}
+}
+
+// The README's configuration has the ten lines that it is said to have, and is
+// valid.
+func TestReadmeConfiguration(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, root+"/README.md"), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	if n := strings.Count(text, "\n"); n != 10 {
+		t.Errorf("it has %d lines", n)
+	}
+	if _, warnings, err := config.Parse([]byte(text), "yaml", "README.md", config.Options{}); err != nil || len(warnings) > 0 {
+		t.Errorf("it is not valid: %v %v", err, warnings)
 	}
 }
 
