@@ -40,7 +40,7 @@ func (s *socket) deliver(backendFD int, received []byte) {
 		return
 	}
 	cleanAnswer(&resp.Header)
-	for n := fieldNamed(&resp.Header, dateField); n != nil; n = fieldNamed(&resp.Header, dateField) {
+	for n := fieldNamed(&resp.Header, []byte("date")); n != nil; n = fieldNamed(&resp.Header, []byte("date")) {
 		resp.Header.DelBytes(n) // fasthttp writes one of its own here
 	}
 	resp.SetConnectionClose()

@@ -20,6 +20,7 @@ type class uint8
 const (
 	ok                class = iota
 	badOptions              // Connection names too many fields
+	badHost                 // more than one Host field
 	noRoute                 // no route for this host and path
 	noTunnel                // CONNECT: this is no forward proxy
 	badHandshake            // breaks RFC 6455, section 4.2.1
@@ -49,6 +50,7 @@ var answers = [classes]struct {
 }{
 	ok:                {fasthttp.StatusOK, "", ""},
 	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
+	badHost:           {fasthttp.StatusBadRequest, "bad_host", "more than one Host field"},
 	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
 	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
 	badHandshake:      {fasthttp.StatusBadRequest, "bad_handshake", "not a valid WebSocket handshake"},
@@ -100,7 +102,6 @@ func (c class) write(resp *fasthttp.Response, id *requestID) {
 	resp.Reset()
 	resp.SetStatusCode(c.status())
 	resp.Header.SetContentType("text/plain; charset=utf-8")
-	resp.Header.SetBytesKV(dateField, httpDate(time.Now()))
 	switch c.status() {
 	case fasthttp.StatusServiceUnavailable, fasthttp.StatusTooManyRequests:
 		resp.Header.Set("Retry-After", retryAfter)

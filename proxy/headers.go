@@ -216,7 +216,8 @@ var protoHTTP11 = []byte("HTTP/1.1")
 
 // cleanAnswer makes a backend's answer header fit for the client: what belongs
 // to the hop behind us goes (RFC 9110, section 7.6.1), and the version is ours.
-// It gets a Date if it has none, as RFC 9110, section 6.6.1, asks of proxies.
+// Its Date stays as it is; one is not added, which RFC 9110, section 6.6.1, asks
+// for, because fasthttp writes either its own Date or none.
 // cleanAnswer returns whether the backend's connection may be used again. Names keep
 // their spelling, but for those that fasthttp keeps apart and writes in their
 // usual one (Content-Type, Content-Length, Content-Encoding, Server,
@@ -231,7 +232,6 @@ func cleanAnswer(h *fasthttp.ResponseHeader) (reusable bool) {
 	for {
 		name, value, k := nextHopByHop(h)
 		if name == nil {
-			addDate(h)
 			return reusable
 		}
 		if k == connection {
