@@ -51,7 +51,7 @@ type fieldBlock struct {
 	listed  int                // how many, which may be more than fit
 	hosts   int                // Host fields
 
-	connClose, connUpgrade, websocket, teTrailers bool
+	connUpgrade, websocket, teTrailers bool
 }
 
 // parse reads raw, a header block as fasthttp has accepted it: lines without
@@ -63,7 +63,7 @@ func (b *fieldBlock) parse(raw []byte) {
 	b.raw = raw
 	b.fields = b.fields[:0]
 	b.listed, b.hosts = 0, 0
-	b.connClose, b.connUpgrade, b.websocket, b.teTrailers = false, false, false, false
+	b.connUpgrade, b.websocket, b.teTrailers = false, false, false
 	for at := 0; at < len(raw); {
 		lf := bytes.IndexByte(raw[at:], '\n')
 		if lf < 0 {
@@ -143,9 +143,7 @@ func (b *fieldBlock) note(f *field) {
 // option files one option of Connection.
 func (b *fieldBlock) option(option []byte) {
 	switch {
-	case len(option) == 0 || isName(option, "keep-alive") || isName(option, "te"):
-	case isName(option, "close"):
-		b.connClose = true
+	case len(option) == 0 || isName(option, "close") || isName(option, "keep-alive") || isName(option, "te"):
 	case isName(option, "upgrade"):
 		b.connUpgrade = true
 	default:
