@@ -160,7 +160,8 @@ func TestSlowBodies(t *testing.T) {
 	p.awaitIdle("web")
 }
 
-// A client that breaks off its upload does not make half a body look whole.
+// A client that breaks off its upload, or whose chunks are none, does not make
+// half a body look whole.
 func TestUploadBreaksOff(t *testing.T) {
 	t.Parallel()
 	arrived, took := make(chan struct{}), make(chan error, 1)
@@ -170,17 +171,33 @@ func TestUploadBreaksOff(t *testing.T) {
 		took <- err
 	})
 	p := start(t, setup{rest: siteOf([]string{addr})})
-	f := func(header, body string) {
+	f := func(header, body string, leave func(c *testkit.TCP)) {
 		t.Helper()
 		c := testkit.DialTCP(t, p.web)
 		c.Send("POST / HTTP/1.1\r\nHost: x\r\n" + header + "\r\n\r\n" + body)
 		<-arrived
-		c.Close()
+		leave(c)
 		if err := <-took; err == nil {
 			t.Errorf("%s: the backend reads a whole body", header)
 		}
 		p.awaitIdle("web")
 	}
-	f(fmt.Sprintf("Content-Length: %d", 1<<20), strings.Repeat("x", 1<<19))
-	f("Transfer-Encoding: chunked", "8000\r\n"+strings.Repeat("x", 0x8000)+"\r\n")
+	sized := fmt.Sprintf("Content-Length: %d", 1<<20)
+	half := strings.Repeat("x", 1<<19)
+	chunk := "8000\r\n" + strings.Repeat("x", 0x8000) + "\r\n"
+	for _, leave := range []func(*testkit.TCP){
+		func(c *testkit.TCP) { _ = c.Close() },
+		func(c *testkit.TCP) { c.Reset() },
+		func(c *testkit.TCP) { _ = c.CloseWrite() },
+	} {
+		f(sized, half, leave)
+		f("Transfer-Encoding: chunked", chunk, leave)
+	}
+	for _, broken := range []string{"zz\r\n", "5\r\nhello!!", "-1\r\n", "fffffffffffffffff\r\n"} {
+		f("Transfer-Encoding: chunked", chunk+broken, func(c *testkit.TCP) {
+			if resp := c.ReadResponse(patience); resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("chunk %q: status %d, want 400", broken, resp.StatusCode)
+			}
+		})
+	}
 }
