@@ -293,6 +293,7 @@ func TestNothingAdded(t *testing.T) {
 	var header, uri string
 	_, address := serve(t, options(func(ctx *fasthttp.RequestCtx) {
 		header, uri = string(ctx.Request.Header.RawHeaders()), string(ctx.RequestURI())
+		ctx.Response.Header.DisableNormalizing()
 		ctx.Response.Header.Set("x-lower", "1")
 		ctx.SetStatusCode(204)
 	}), web())

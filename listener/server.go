@@ -28,13 +28,14 @@ func (sk *socket) newServer(headerBytes int) *fasthttp.Server {
 		Concurrency:        math.MaxInt32,
 		MaxRequestBodySize: math.MaxInt,
 
-		// What passes through is not to be altered.
-		StreamRequestBody:             true,
-		DisablePreParseMultipartForm:  true,
-		DisableHeaderNamesNormalizing: true,
-		NoDefaultServerHeader:         true,
-		NoDefaultContentType:          true,
-		NoDefaultDate:                 true,
+		// What passes through is not to be altered. Names are left to be
+		// normalised all the same: the proxy forwards the raw header, and
+		// without it fasthttp overlooks "expect: 100-continue" in lower case.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		NoDefaultDate:                true,
 
 		// Errors would hold whole headers, cookies included.
 		SecureErrorLogMessage: true,

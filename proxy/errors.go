@@ -20,7 +20,6 @@ type class uint8
 const (
 	ok                class = iota
 	badOptions              // Connection names too many fields
-	badHost                 // more than one Host field
 	noRoute                 // no route for this host and path
 	noTunnel                // CONNECT: this is no forward proxy
 	badHandshake            // breaks RFC 6455, section 4.2.1
@@ -50,7 +49,6 @@ var answers = [classes]struct {
 }{
 	ok:                {fasthttp.StatusOK, "", ""},
 	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
-	badHost:           {fasthttp.StatusBadRequest, "bad_host", "more than one Host field"},
 	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
 	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
 	badHandshake:      {fasthttp.StatusBadRequest, "bad_handshake", "not a valid WebSocket handshake"},

@@ -97,11 +97,6 @@ func (x *exchange) admit() class {
 	if x.req.fields.tooManyOptions() {
 		return badOptions
 	}
-	// What is routed by one Host and served by another would get around
-	// whatever guards the second (RFC 9112, section 3.2).
-	if x.req.fields.hosts > 1 {
-		return badHost
-	}
 	x.route = x.rt.router.find(x.req.host, x.req.path)
 	if x.route == nil {
 		return noRoute

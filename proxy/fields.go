@@ -49,7 +49,6 @@ type fieldBlock struct {
 	fields  []field
 	options [maxOptions][]byte // names that Connection lists, known ones aside
 	listed  int                // how many, which may be more than fit
-	hosts   int                // Host fields
 
 	connUpgrade, websocket, teTrailers bool
 }
@@ -62,7 +61,7 @@ type fieldBlock struct {
 func (b *fieldBlock) parse(raw []byte) {
 	b.raw = raw
 	b.fields = b.fields[:0]
-	b.listed, b.hosts = 0, 0
+	b.listed = 0
 	b.connUpgrade, b.websocket, b.teTrailers = false, false, false
 	for at := 0; at < len(raw); {
 		lf := bytes.IndexByte(raw[at:], '\n')
@@ -125,8 +124,6 @@ func (b *fieldBlock) trim(f *field) {
 // note collects what the policy must know before it writes the first field.
 func (b *fieldBlock) note(f *field) {
 	switch f.kind {
-	case host:
-		b.hosts++
 	case connection:
 		for rest := b.raw[f.value:f.end]; len(rest) > 0; {
 			var option []byte
