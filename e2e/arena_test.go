@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -145,14 +146,21 @@ func (p *peer) echo(text string) error {
 	return err
 }
 
+// noise is what bodies and messages are cut from: bytes without a pattern, so
+// that what is lost, doubled or moved shows. Its length is a prime.
+var noise = func() []byte {
+	b := make([]byte, 524_287)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}()
+
 // message appends the n-th message of a conversation: its number, size bytes
-// of a pattern and a checksum of both.
+// of noise and a checksum of both. size is 300 KiB at most.
 func message(dst []byte, n uint64, size int) []byte {
 	from := len(dst)
 	dst = binary.BigEndian.AppendUint64(dst, n)
-	for i := range size {
-		dst = append(dst, byte(n)+byte(i)) // #nosec G115 -- a pattern
-	}
+	at := int(n*7919) % (len(noise) - 300<<10)
+	dst = append(dst, noise[at:at+size]...)
 	return binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(dst[from:]))
 }
 

@@ -53,7 +53,7 @@ func TestSocketsAreSpreadByWeight(t *testing.T) {
 		for _, a := range backends {
 			testkit.Eventually(t, patience, func() bool { return a.open.Load() == 0 }, a.name+" has no socket left")
 		}
-		p.cmd.Process.Signal(stopSignal)
+		p.signal(stopSignal)
 		p.wait(patience)
 	}
 	total := scale(3000, 3000, 600)

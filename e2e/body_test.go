@@ -14,20 +14,13 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// pattern is an endless body that is quick to make and differs from byte to
-// byte.
-type pattern struct {
-	n    int
-	read atomic.Int64 // n, for others to see
-}
+// endless is a body of noise, over and over.
+type endless struct{ read atomic.Int64 }
 
-func (r *pattern) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.n + r.n>>8 + r.n>>16) // #nosec G115 -- a pattern
-		r.n++
-	}
-	r.read.Store(int64(r.n))
-	return len(p), nil
+func (r *endless) Read(p []byte) (int, error) {
+	n := copy(p, noise[r.read.Load()%int64(len(noise)):])
+	r.read.Add(int64(n))
+	return n, nil
 }
 
 // digest reads r to its end.
@@ -52,11 +45,11 @@ func TestLargeBodies(t *testing.T) {
 		if r.URL.Query().Has("length") {
 			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		}
-		_, _ = io.CopyN(w, &pattern{}, size)
+		_, _ = io.CopyN(w, &endless{}, size)
 	})
 	p := start(t, setup{rest: siteOf([]string{addr})})
 	client := newClient(t)
-	_, sum, _ := digest(io.LimitReader(&pattern{}, size))
+	_, sum, _ := digest(io.LimitReader(&endless{}, size))
 	// Its idle state is that after a first request.
 	fetch(t, client, request(t, "PUT", "http://"+p.web, strings.NewReader("x")))
 
@@ -70,7 +63,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 	upload := func(length int64) {
 		t.Helper()
-		req := request(t, "PUT", "http://"+p.web, io.LimitReader(&pattern{}, size))
+		req := request(t, "PUT", "http://"+p.web, io.LimitReader(&endless{}, size))
 		req.ContentLength = length
 		_, body := fetch(t, client, req)
 		if want := fmt.Sprintf("%d %s <nil> %d", size, sum, length); body != want {
@@ -103,7 +96,7 @@ func TestSlowBodies(t *testing.T) {
 	const size = 64 << 20
 	release := make(chan struct{})
 	took := make(chan string, 1)
-	var down, up pattern
+	var down, up endless
 	addr := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			<-release

@@ -13,6 +13,6 @@
 // fails its test, and a failed test shows the end of the process's log.
 //
 // The sizes of the tests fit a run of everything in under a minute on two
-// cores. scripts/e2e-long, or -args -long, runs them at full size: a gigabyte
+// cores. scripts/e2e-long.sh, or -args -long, runs them at full size: a gigabyte
 // up and down, 100 reloads under 1,000 sockets.
 package e2e

@@ -256,7 +256,7 @@ var freePort atomic.Int32
 // freeAddr returns an address of 127.0.0.1 on which nothing listens.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	freePort.CompareAndSwap(0, int32(12000+os.Getpid()%150*100)) // #nosec G115 -- below 32768
+	freePort.CompareAndSwap(0, int32(12000+os.Getpid()%150*100))
 	for range 1000 {
 		addr := fmt.Sprintf("127.0.0.1:%d", freePort.Add(1))
 		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)

@@ -31,7 +31,7 @@ func (k *talker) message(n uint64) []byte {
 	if n%100 == 99 {
 		return message(nil, n, 300<<10)
 	}
-	return message(nil, n, int(n*37)%300) // #nosec G115 -- below 300
+	return message(nil, n, int(n*37)%300)
 }
 
 // round sends one batch and reads it back.
@@ -128,7 +128,7 @@ var noVitals = vitals{math.Inf(1), math.Inf(1), math.Inf(1)}
 // change and with mistakes, drop no socket, lose no message and leave nothing
 // behind.
 func TestReloadsUnderLoad(t *testing.T) {
-	reloads, sockets := scale(100, 30, 20), scale(1000, 200, 60)
+	reloads, sockets := scale(100, 30, 12), scale(1000, 200, 50)
 	backends := startArenas(t, 3)
 	addrs := []string{backends[0].Addr, backends[1].Addr, backends[2].Addr}
 	// version is the i-th configuration; an odd weight of b1, the path of the

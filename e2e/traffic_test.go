@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,7 @@ import (
 func stream(w io.Writer, n int, masked bool) error {
 	var batch []byte
 	for i := range n {
-		f := testkit.Binary(message(nil, uint64(i), i%64)) // #nosec G115 -- a count
+		f := testkit.Binary(message(nil, uint64(i), i%64))
 		if masked {
 			f = f.Mask()
 		}
@@ -34,7 +33,7 @@ func stream(w io.Writer, n int, masked bool) error {
 
 // isMessage checks that a frame is the i-th of stream.
 func isMessage(i int, f testkit.Frame) error {
-	if want := message(nil, uint64(i), i%64); !bytes.Equal(f.Payload, want) { // #nosec G115 -- a count
+	if want := message(nil, uint64(i), i%64); !bytes.Equal(f.Payload, want) {
 		return fmt.Errorf("frame %d holds other bytes: %x, want %x", i, f.Payload, want)
 	}
 	return nil
@@ -104,12 +103,11 @@ func TestOneByteAtATime(t *testing.T) {
 // them.
 func TestLargeMessages(t *testing.T) {
 	t.Parallel()
-	const size = 16 << 20
+	size := scale(16<<20, 16<<20, 4<<20)
 	p, h := startLinked(t, "")
 	client, backend := link(t, p, h)
 	payload := make([]byte, size)
-	random := rand.NewChaCha8([32]byte{1})
-	_, _ = random.Read(payload)
+	_, _ = io.ReadFull(&endless{}, payload)
 
 	f := func(from, to *testkit.TCP, frames ...testkit.Frame) {
 		t.Helper()
@@ -171,7 +169,7 @@ func TestBackPressure(t *testing.T) {
 			_ = from.SetWriteDeadline(time.Now().Add(2 * time.Minute))
 			var b []byte
 			for i := range frames {
-				f := testkit.Binary(message(nil, uint64(i), size)) // #nosec G115 -- a count
+				f := testkit.Binary(message(nil, uint64(i), size))
 				if masked {
 					f = f.Mask()
 				}
@@ -200,7 +198,7 @@ func TestBackPressure(t *testing.T) {
 		}
 		_ = to.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		err := readFrames(to.R, frames, func(i int, f testkit.Frame) error {
-			if !bytes.Equal(f.Payload, message(nil, uint64(i), size)) { // #nosec G115 -- a count
+			if !bytes.Equal(f.Payload, message(nil, uint64(i), size)) {
 				return fmt.Errorf("frame %d holds other bytes", i)
 			}
 			return nil
