@@ -68,19 +68,23 @@ func TestImportTable(t *testing.T) {
 	}
 }
 
-// Every file and directory that a page names is there.
+// Every file that a page names is there, and has the function that is named
+// behind it.
 func TestNamedFilesExist(t *testing.T) {
 	pages, err := filepath.Glob(root + "/docs/*.md")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no pages: %v", err)
 	}
-	named := regexp.MustCompile("`([a-z_0-9]+/[a-z_/0-9.]+\\.(?:go|md|sh|service|yaml))`")
+	named := regexp.MustCompile("`([a-z_0-9]+/[a-z_/0-9.]+\\.(?:go|md|sh|service|yaml))`(?: `([A-Za-z]+)`)?")
 	count := 0
 	for _, p := range append(pages, root+"/README.md") {
 		for _, m := range named.FindAllStringSubmatch(read(t, p), -1) {
 			count++
-			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			text, err := os.ReadFile(filepath.Join(root, m[1]))
+			if err != nil {
 				t.Errorf("%s names %s: %v", p, m[1], err)
+			} else if m[2] != "" && !regexp.MustCompile(`(?m)^func (\([^)]+\) )?`+m[2]+`\(`).Match(text) {
+				t.Errorf("%s names %s in %s, which has no such function", p, m[2], m[1])
 			}
 		}
 	}
