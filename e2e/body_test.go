@@ -117,8 +117,8 @@ func TestSlowBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if sent := awaitStall(t, &down.read); sent > size/2 {
-			t.Errorf("the backend has sent %d bytes to a client that reads nothing", sent)
+		if sent := awaitStall(t, &down.read); sent >= size {
+			t.Errorf("the backend has sent all %d bytes to a client that reads nothing", sent)
 		}
 		if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
 			t.Errorf("the client reads %d bytes, %v", n, err)
@@ -136,8 +136,8 @@ func TestSlowBodies(t *testing.T) {
 			}
 			done <- err
 		}()
-		if sent := awaitStall(t, &up.read); sent > size/2 {
-			t.Errorf("the client has sent %d bytes to a backend that reads nothing", sent)
+		if sent := awaitStall(t, &up.read); sent >= size {
+			t.Errorf("the client has sent all %d bytes to a backend that reads nothing", sent)
 		}
 		close(release)
 		if got := <-took; got != whole {

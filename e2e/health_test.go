@@ -19,7 +19,7 @@ func TestKilledBackend(t *testing.T) {
 	first := startChild(t, addr)
 	second := startArena(t, "b2")
 	p := start(t, setup{rest: siteOf([]string{addr, second.Addr}, "balance: least_conn",
-		"health: {type: http, path: /health, interval: 100ms, rise: 3, fall: 3, initial: up}")})
+		"health: {type: http, path: /health, interval: 300ms, rise: 2, fall: 3, initial: up}")})
 	p.awaitState("web", "b1", "up")
 	peers := openPeers(t, p.web, "/", 20)
 	if n := p.sockets("web"); n[0] != 10 || n[1] != 10 {
@@ -86,8 +86,8 @@ func TestHangingUpgradesAreFoundOut(t *testing.T) {
 	p := start(t, setup{rest: `
 routes: [{name: fooled, path: /fooled, pool: fooled}, {name: all, path: /, pool: web}]
 pools:
-` + onePool("fooled", addrs, "health: {type: http, path: /health, interval: 50ms, rise: 1, fall: 2}") +
-		onePool("web", addrs, "balance: round_robin", "health: {type: websocket, path: /health, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}")})
+` + onePool("fooled", addrs, "health: {type: http, path: /health, interval: 300ms, rise: 1, fall: 3}") +
+		onePool("web", addrs, "balance: round_robin", "health: {type: websocket, path: /health, interval: 400ms, timeout: 400ms, rise: 1, fall: 2}")})
 
 	p.awaitState("fooled", "b1", "up")
 	p.awaitState("web", "b2", "up")

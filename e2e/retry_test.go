@@ -78,19 +78,23 @@ func TestRetries(t *testing.T) {
 // A backend that cannot be reached has seen nothing, so anything moves on.
 func TestRefusedConnectionMovesOn(t *testing.T) {
 	t.Parallel()
-	second := testkit.StartBackend(t, nil)
-	p := start(t, setup{rest: siteOf([]string{freeAddr(t), second.Addr}, "balance: first")})
-	f := func(request string) {
+	second := startServer(t, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	})
+	p := start(t, setup{rest: siteOf([]string{freeAddr(t), second}, "balance: first")})
+	f := func(request string, n int) {
 		t.Helper()
-		if resp, body := exchange(t, p.web, request); resp.StatusCode != http.StatusOK || body != "ok" {
-			t.Errorf("%.20q: status %d, %q", request, resp.StatusCode, body)
+		resp, body := exchange(t, p.web, request)
+		if want := fmt.Sprint(n, " <nil>"); resp.StatusCode != http.StatusOK || body != want {
+			t.Errorf("%.20q: status %d, %q; want 200, %q", request, resp.StatusCode, body, want)
 		}
 	}
-	f(get("/"))
-	f("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
-	f("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+	f(get("/"), 0)
+	f("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 5)
+	f("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 5)
 	large := strings.Repeat("x", 4<<20)
-	f(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large))
+	f(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large), len(large))
 	p.awaitIdle("web")
 }
 

@@ -68,60 +68,7 @@ func TestSticky(t *testing.T) {
 	t.Parallel()
 	f := func(sticky, listener string, key func(c *caller, who int)) {
 		t.Helper()
-		backends := startArenas(t, 3)
-		rest := func(weight int) string {
-			return strings.Replace(site(backends, "balance: round_robin", quickHealth, "sticky: {"+sticky+"}"),
-				`"}`, fmt.Sprintf(`", weight: %d}`, weight), 1)
-		}
-		p := start(t, setup{listener: listener, rest: rest(1)})
-		homes := map[string]int{}
-		var callers []*caller
-		var home []string
-		for who := range 6 {
-			c := &caller{t: t, p: p}
-			if key != nil {
-				key(c, who)
-			}
-			name, cookies := c.ask()
-			if key == nil { // the key is the cookie that the answer sets
-				c.lines = []string{"Cookie: other=1; " + checkCookie(t, cookies, backends) + "; last=2"}
-			} else if len(cookies) > 0 {
-				t.Errorf("%s: a cookie is set: %v", sticky, cookies)
-			}
-			homes[name]++
-			callers, home = append(callers, c), append(home, name)
-			c.stays(name)
-		}
-		if len(homes) != 3 {
-			t.Errorf("%s: 6 clients live on %v, want all backends used", sticky, homes)
-		}
-
-		p.write(rest(2))
-		p.reload()
-		for i, c := range callers {
-			c.stays(home[i])
-		}
-
-		// The first client's backend goes, and comes back.
-		var gone *arena
-		for _, a := range backends {
-			if a.name == home[0] {
-				gone = a
-			}
-		}
-		gone.Stop(t)
-		p.awaitState("web", gone.name, "down")
-		next, cookies := callers[0].ask()
-		if next == gone.name {
-			t.Errorf("%s: served by %s, which is stopped", sticky, next)
-		}
-		if key == nil {
-			callers[0].lines = []string{"Cookie: " + checkCookie(t, cookies, backends)}
-		}
-		callers[0].stays(next)
-		gone.Start(t)
-		p.awaitState("web", gone.name, "up")
-		callers[0].stays(next)
+		t.Run(sticky, func(t *testing.T) { checkSticky(t, sticky, listener, key) })
 	}
 	f("by: query, name: room", "", func(c *caller, who int) { c.query = fmt.Sprintf("a=1&room=r%d&b=2", who) })
 	f("by: header, name: X-Player", "", func(c *caller, who int) { c.lines = []string{fmt.Sprintf("x-player: p%d", who)} })
@@ -129,6 +76,66 @@ func TestSticky(t *testing.T) {
 		c.lines = []string{fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", who+1)}
 	})
 	f("by: cookie, name: home", "", nil)
+}
+
+// checkSticky runs the story of TestSticky for one kind of key. A nil key is
+// the cookie that answers set.
+func checkSticky(t *testing.T, sticky, listener string, key func(c *caller, who int)) {
+	t.Parallel()
+	backends := startArenas(t, 3)
+	rest := func(weight int) string {
+		return strings.Replace(site(backends, "balance: round_robin", quickHealth, "sticky: {"+sticky+"}"),
+			`"}`, fmt.Sprintf(`", weight: %d}`, weight), 1)
+	}
+	p := start(t, setup{listener: listener, rest: rest(1)})
+	homes := map[string]int{}
+	var callers []*caller
+	var home []string
+	for who := range 6 {
+		c := &caller{t: t, p: p}
+		if key != nil {
+			key(c, who)
+		}
+		name, cookies := c.ask()
+		if key == nil { // the key is the cookie that the answer sets
+			c.lines = []string{"Cookie: other=1; " + checkCookie(t, cookies, backends) + "; last=2"}
+		} else if len(cookies) > 0 {
+			t.Errorf("%s: a cookie is set: %v", sticky, cookies)
+		}
+		homes[name]++
+		callers, home = append(callers, c), append(home, name)
+		c.stays(name)
+	}
+	if len(homes) != 3 {
+		t.Errorf("%s: 6 clients live on %v, want all backends used", sticky, homes)
+	}
+
+	p.write(rest(2))
+	p.reload()
+	for i, c := range callers {
+		c.stays(home[i])
+	}
+
+	// The first client's backend goes, and comes back.
+	var gone *arena
+	for _, a := range backends {
+		if a.name == home[0] {
+			gone = a
+		}
+	}
+	gone.Stop(t)
+	p.awaitState("web", gone.name, "down")
+	next, cookies := callers[0].ask()
+	if next == gone.name {
+		t.Errorf("%s: served by %s, which is stopped", sticky, next)
+	}
+	if key == nil {
+		callers[0].lines = []string{"Cookie: " + checkCookie(t, cookies, backends)}
+	}
+	callers[0].stays(next)
+	gone.Start(t)
+	p.awaitState("web", gone.name, "up")
+	callers[0].stays(next)
 }
 
 // checkCookie returns name and value of the one sticky cookie that is set, and
