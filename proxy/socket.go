@@ -85,7 +85,7 @@ func (s *socket) Failed(f relay.Failure) {
 func (s *socket) failed(f relay.Failure) {
 	switch f.Cause {
 	case relay.ConnectFailed, relay.ConnectTimeout, relay.BackendEnded:
-		if len(f.Received) == 0 && s.again() {
+		if !f.Answered && s.again() {
 			s.dial()
 			return
 		}

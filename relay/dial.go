@@ -66,8 +66,37 @@ func (l *loop) start(c *Call) error {
 	if err != nil {
 		l.table.drop(p)
 		sys.Close(fd)
+		return err
 	}
-	return err
+	if c.Used && sys.Unsent(c.Client) > 0 {
+		// A socket whose buffer is nearly full is not writable, so that its
+		// first event, and with it the deadlines, might never come.
+		l.present(p)
+	}
+	return nil
+}
+
+// present has the loop adopt a pair without waiting for an event.
+func (l *loop) present(p *pair) {
+	for {
+		p.after = l.newcomers.Load()
+		if l.newcomers.CompareAndSwap(p.after, p) {
+			l.poll.Wake()
+			return
+		}
+	}
+}
+
+// welcome adopts the pairs that were presented.
+func (l *loop) welcome() {
+	for p := l.newcomers.Swap(nil); p != nil; {
+		next := p.after
+		p.after = nil
+		if !p.adopted && p.state == dialing && l.adopt(p) {
+			l.dial(p)
+		}
+		p = next
+	}
 }
 
 // dial brings a pair that is not open yet as far as its sockets allow.
@@ -140,13 +169,14 @@ func (l *loop) answer(p *pair, data []byte) {
 			return
 		}
 		head = data[:end+4]
-		if !isInterim(head) {
-			break
-		}
-		if c.skipped += len(head); c.skipped > maxAnswer {
+		if c.skipped+len(head) > maxAnswer {
 			l.fail(p, Failure{Cause: AnswerTooLarge})
 			return
 		}
+		if !isInterim(head) {
+			break
+		}
+		c.skipped += len(head)
 		data = data[len(head):]
 	}
 	out, err := p.owner.Answer(l.out[:0], head)
@@ -180,21 +210,20 @@ func (l *loop) begin(p *pair, first, early []byte) {
 		first = append(first, l.inspect(p, Backend, early)...)
 	}
 	l.out = first[:0]
-	if l.deliver(p, Client, first) {
-		l.turn(p)
-	}
+	l.deliver(p, Client, first)
+	l.turn(p)
 }
 
 // late is called when a dialing pair is due.
 func (l *loop) late(p *pair) {
 	c := p.call
 	switch {
+	case l.now >= c.answer:
+		l.fail(p, Failure{Cause: AnswerTimeout})
 	case !c.connected:
 		l.fail(p, Failure{Cause: ConnectTimeout})
-	case l.now < c.answer:
-		l.rearm(p, c.answer)
 	default:
-		l.fail(p, Failure{Cause: AnswerTimeout})
+		l.rearm(p, c.answer)
 	}
 }
 
@@ -211,7 +240,7 @@ func (l *loop) fail(p *pair, f Failure) {
 		l.poll.Remove(f.Backend)
 	} else {
 		f.Backend = -1
-		f.Received = p.call.head
+		f.Answered = p.call.skipped+len(p.call.head) > 0
 		sys.Close(int(p.ends[Backend].fd))
 	}
 	p.owner.Failed(f)

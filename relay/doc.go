@@ -42,8 +42,11 @@
 //	sends FIN                  everything sent before, then FIN; the opposite
 //	                           direction goes on until it ends too, or is
 //	                           silent for HalfCloseIdle
-//	sends RST, or its host     everything that had arrived, then RST
-//	is found dead
+//	sends RST, or its host     everything that had arrived, then RST; while
+//	is found dead              bytes are on their way, FIN behind them. What it
+//	                           still says is dropped, and it is closed when it
+//	                           ends, has everything, or takes nothing for
+//	                           HalfCloseIdle
 //	takes no more bytes        nothing is lost: the other is not read meanwhile
 //	silent for Idle            client: Close 1001, then FIN. backend: FIN
 //	Farewell                   client: Close with that code on a frame boundary;

@@ -32,12 +32,12 @@ func (l *loop) leave(p *pair, code uint16, reason string, due int64) {
 		bye := appendClose(l.out[:0], code, reason)
 		if len(c.pend) > 0 {
 			c.pend = append(c.pend, bye...)
-		} else if !l.deliver(p, Client, bye) {
-			return
+		} else {
+			l.deliver(p, Client, bye)
 		}
 	}
 	if c.eof || c.scan.Closed() {
-		l.parted(p)
+		l.hasten(p)
 	}
 }
 
@@ -62,12 +62,4 @@ func (l *loop) parting(p *pair, b []byte, t *Tally) []byte {
 	scan.Scan(b[n:], t)
 	l.out = out[:0]
 	return out
-}
-
-// parted is called when the client has answered the Close, or can not any
-// more: its words reach the backend, whose own end is awaited only briefly.
-func (l *loop) parted(p *pair) {
-	if due := l.now + lastWords.Milliseconds(); due < p.due {
-		l.rearm(p, due)
-	}
 }

@@ -35,9 +35,10 @@ type loop struct {
 	bye  *farewell // once one was ordered: new pairs are refused
 
 	// Orders from other goroutines, looked at on a wake-up.
-	orders  atomic.Pointer[farewell]
-	closing atomic.Bool
-	done    chan struct{}
+	orders    atomic.Pointer[farewell]
+	newcomers atomic.Pointer[pair]
+	closing   atomic.Bool
+	done      chan struct{}
 
 	_       [64]byte // the counters have cache lines of their own
 	pairs   atomic.Int64
@@ -80,10 +81,14 @@ func (l *loop) farewell(f *farewell) {
 }
 
 func (l *loop) close() {
-	if l.closing.CompareAndSwap(false, true) {
+	first := l.closing.CompareAndSwap(false, true)
+	if first {
 		l.poll.Wake()
 	}
 	<-l.done
+	if first {
+		l.poll.Close() // once nobody waits; Wake knows when it is too late
+	}
 }
 
 func (l *loop) clock() int64 { return time.Since(l.began).Milliseconds() }
@@ -107,7 +112,6 @@ func (l *loop) run() {
 		if l.closing.Load() {
 			l.table.each(l.cut)
 			if l.load() == 0 {
-				l.poll.Close()
 				return
 			}
 		}
@@ -124,6 +128,7 @@ func (l *loop) event(ev *sys.Event) {
 	token := ev.Token()
 	if token == sys.WakeToken {
 		l.poll.Woken()
+		l.welcome()
 		if f := l.orders.Swap(nil); f != nil {
 			l.bye = f
 			due := max(l.now, f.at.Sub(l.began).Milliseconds())
@@ -139,6 +144,7 @@ func (l *loop) event(ev *sys.Event) {
 	e := &p.ends[side]
 	over := what&(sys.PeerShut|sys.Hangup|sys.Fault) != 0
 	e.hup = e.hup || over
+	e.broken = e.broken || what&sys.Fault != 0
 	e.readable = e.readable || over || what&sys.Readable != 0
 	e.writable = e.writable || what&(sys.Writable|sys.Hangup|sys.Fault) != 0
 	if !p.adopted && (side != Client || !l.adopt(p)) {
@@ -189,6 +195,10 @@ func (l *loop) expire(p *pair) {
 	case open:
 		limit := p.limit()
 		switch {
+		case p.dying:
+			l.end(p, neither)
+		case p.halfGone():
+			l.await(p, limit)
 		case limit == 0:
 		case l.now-p.last < limit:
 			l.rearm(p, p.last+limit)

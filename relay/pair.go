@@ -21,6 +21,8 @@ type end struct {
 	hup      bool // an end or an error was reported: a short read is not the last
 	eof      bool // its FIN was read
 	shut     bool // our FIN was sent to it
+	broken   bool // an error was reported for it
+	gone     bool // it takes no more
 	scan     Scanner
 	frames   uint64 // that it sent
 	bytes    uint64 // that it sent
@@ -36,6 +38,7 @@ type pair struct {
 	adopted bool // its opener is done with it
 	said    bool // a Close has been put into the stream to the client, or need not be
 	queued  bool // in the loop's list of pairs with work left
+	dying   bool // a side was reset while the other took nothing
 	noted   bool // ender and reason are settled
 	ender   Ender
 	code    uint16 // of the farewell
@@ -53,6 +56,7 @@ type pair struct {
 	idle  int64 // 0: no limit
 
 	next, prev *pair // in a slot of the wheel
+	after      *pair // in the loop's list of pairs to adopt
 
 	call *dial // nil once open
 }
@@ -72,6 +76,11 @@ func (p *pair) note(by Ender, reason string) {
 	if !p.noted {
 		p.noted, p.ender, p.reason = true, by, reason
 	}
+}
+
+// halfGone tells whether a side was reset, and has no more to say.
+func (p *pair) halfGone() bool {
+	return p.ends[Client].gone && p.ends[Client].eof || p.ends[Backend].gone && p.ends[Backend].eof
 }
 
 // limit returns the milliseconds of silence that end an open pair, 0: none do.

@@ -16,9 +16,11 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
-// portable is the engine for systems without epoll: two goroutines a pair,
-// blocking reads and writes, the same contract. It is meant for development;
-// what is fast is the loop.
+// portable is the engine for systems without epoll: two goroutines a pair and
+// blocking reads and writes. It is meant for development; what is fast is the
+// loop. Three things it does otherwise: a client that leaves during the
+// handshake is noticed by its end only, a reset drops what was on its way, and
+// a farewell lets handshakes run to their own deadlines.
 type portable struct {
 	mu     sync.Mutex // guards joints, bye
 	joints map[*joint]struct{}
@@ -108,16 +110,26 @@ func (j *joint) cut() {
 }
 
 func (e *portable) open(c *Call) error {
-	file := os.NewFile(uintptr(c.Client), "client")
-	client, err := net.FileConn(file) // a duplicate: c.Client stays the caller's until the end
+	fd, err := sys.Dup(c.Client)
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), "client")
+	client, err := net.FileConn(file)
+	_ = file.Close() // FileConn has made a duplicate of its own
 	if err != nil {
 		return fmt.Errorf("take over descriptor %d: %w", c.Client, err)
 	}
+	e.mu.Lock()
+	if e.bye != nil {
+		e.mu.Unlock()
+		_ = client.Close()
+		return ErrStopping
+	}
 	e.dialing.Add(1)
-	e.all.Go(func() {
-		defer func() { _ = file.Close() }()
-		e.dial(c, client)
-	})
+	e.all.Go(func() { e.dial(c, client) }) // under mu, so that close waits for it
+	e.mu.Unlock()
+	sys.Close(c.Client)
 	return nil
 }
 

@@ -13,12 +13,18 @@ func (l *loop) turn(p *pair) {
 		return
 	}
 	c, b := &p.ends[Client], &p.ends[Backend]
-	if c.shut && b.shut {
+	if c.eof && b.eof && len(c.pend) == 0 && len(b.pend) == 0 {
 		l.end(p, neither)
 		return
 	}
-	more := c.readable && len(b.pend) == 0 || b.readable && len(c.pend) == 0
-	if more && !p.queued {
+	if c.readable && len(b.pend) == 0 || b.readable && len(c.pend) == 0 {
+		l.again(p)
+	}
+}
+
+// again gives a pair another turn before the loop waits.
+func (l *loop) again(p *pair) {
+	if !p.queued {
 		p.queued = true
 		l.work = append(l.work, p)
 	}
@@ -30,7 +36,14 @@ func (l *loop) pump(p *pair, from int) bool {
 	to := 1 - from
 	src, dst := &p.ends[from], &p.ends[to]
 	if len(dst.pend) > 0 && (!dst.writable || !l.flush(p, to)) {
-		return p.state != dead // src is not read meanwhile: back-pressure
+		// src is not read meanwhile: back-pressure. A reset of src is seen all
+		// the same; what it said before has a moment to get through.
+		if src.broken && !p.dying {
+			p.dying = true
+			p.note(ender(from), "reset")
+			l.hasten(p)
+		}
+		return true
 	}
 	if src.eof {
 		l.shut(dst)
@@ -46,9 +59,8 @@ func (l *loop) pump(p *pair, from int) bool {
 			if errno == sys.EINTR {
 				continue
 			}
-			p.note(ender(from), "reset")
-			l.end(p, from)
-			return false
+			l.broke(p, from)
+			return p.state != dead
 		}
 		if n == 0 {
 			l.ended(p, from)
@@ -60,11 +72,13 @@ func (l *loop) pump(p *pair, from int) bool {
 			src.readable = false
 		}
 		moved += n
+		b := l.inspect(p, from, l.buf[:n])
+		if dst.gone {
+			continue // nobody is there to get it
+		}
 		p.last = l.now
-		if b := l.inspect(p, from, l.buf[:n]); len(b) > 0 {
-			if !l.deliver(p, to, b) {
-				return false
-			}
+		if len(b) > 0 {
+			l.deliver(p, to, b)
 			if len(dst.pend) > 0 {
 				return true
 			}
@@ -78,7 +92,7 @@ func (l *loop) ended(p *pair, from int) {
 	src, dst := &p.ends[from], &p.ends[1-from]
 	src.eof, src.readable = true, false
 	p.note(ender(from), "end of stream")
-	if dst.eof || src.scan.Closed() && dst.scan.Closed() {
+	if len(src.pend) == 0 && (dst.eof || src.scan.Closed() && dst.scan.Closed()) {
 		// Both have ended, or both have said Close, after which nothing can
 		// follow (RFC 6455, section 1.4): a FIN of its own for the other side
 		// would be two more system calls.
@@ -86,11 +100,67 @@ func (l *loop) ended(p *pair, from int) {
 		return
 	}
 	l.shut(dst)
+	l.halved(p)
+}
+
+// halved bounds what is left of a pair of which one side has ended.
+func (l *loop) halved(p *pair) {
 	if p.state == open {
 		p.last = l.now
 		l.rearm(p, l.now+p.limit())
 	} else {
-		l.parted(p)
+		l.hasten(p)
+	}
+}
+
+// hasten gives a pair only a moment more.
+func (l *loop) hasten(p *pair) {
+	if due := l.now + lastWords.Milliseconds(); p.wheel < 0 || due < p.due {
+		l.rearm(p, due)
+	}
+}
+
+// broke takes note that a side was reset and all that it had said is read. The
+// other side is reset in turn, unless bytes are still on their way to it: then
+// it gets a FIN behind them, and what it still says is read and dropped, since
+// closing its socket over that would be a reset that overtakes them.
+func (l *loop) broke(p *pair, from int) {
+	src, dst := &p.ends[from], &p.ends[1-from]
+	p.note(ender(from), "reset")
+	src.eof, src.readable = true, false
+	l.lose(src)
+	if dst.gone || dst.eof || len(dst.pend) == 0 && sys.Unsent(int(dst.fd)) == 0 {
+		l.end(p, from)
+		return
+	}
+	if len(dst.pend) == 0 {
+		l.shut(dst)
+	}
+	p.last = l.now
+	l.hasten(p)
+}
+
+// await ends a pair of which one side was reset once the other has everything
+// that was on its way to it, or has taken nothing for limit milliseconds.
+func (l *loop) await(p *pair, limit int64) {
+	from := Client
+	if p.ends[Backend].gone {
+		from = Backend
+	}
+	dst := &p.ends[1-from]
+	if len(dst.pend) == 0 && sys.Unsent(int(dst.fd)) == 0 || l.now-p.last >= limit {
+		l.end(p, from)
+		return
+	}
+	l.rearm(p, l.now+lastWords.Milliseconds())
+}
+
+// lose takes note that a side takes no more: what is for it is dropped.
+func (l *loop) lose(e *end) {
+	e.gone, e.shut = true, true
+	if len(e.pend) > 0 {
+		l.recycle(e.pend)
+		e.pend = nil
 	}
 }
 
@@ -124,16 +194,15 @@ func (l *loop) inspect(p *pair, from int, b []byte) []byte {
 	if src.scan.Closed() {
 		p.note(ender(from), "close frame")
 		if p.state == leaving && from == Client {
-			l.parted(p)
+			l.hasten(p) // its answer to the Close goes to the backend; that is all
 		}
 	}
 	return b
 }
 
 // deliver sends b, which is the next thing for a side that has nothing
-// pending, and keeps a copy of what it does not take. It is false if the pair
-// has ended.
-func (l *loop) deliver(p *pair, to int, b []byte) bool {
+// pending, and keeps a copy of what it does not take.
+func (l *loop) deliver(p *pair, to int, b []byte) {
 	dst := &p.ends[to]
 	for {
 		n, errno := sys.Send(int(dst.fd), b)
@@ -143,17 +212,15 @@ func (l *loop) deliver(p *pair, to int, b []byte) bool {
 				dst.pend = append(l.spare(), b[n:]...)
 				dst.writable = false
 			}
-			return true
+			return
 		case sys.EAGAIN:
 			dst.pend = append(l.spare(), b...)
 			dst.writable = false
-			return true
+			return
 		case sys.EINTR:
 		default:
-			l.salvage(p, to)
-			p.note(ender(to), "reset")
-			l.end(p, to)
-			return false
+			l.refused(p, to)
+			return
 		}
 	}
 }
@@ -171,10 +238,8 @@ func (l *loop) flush(p *pair, to int) bool {
 		dst.writable = false
 		return false
 	default:
-		l.salvage(p, to)
-		p.note(ender(to), "reset")
-		l.end(p, to)
-		return false
+		l.refused(p, to)
+		return true // there is nothing left to send
 	}
 	p.last = l.now
 	if n < len(dst.pend) {
@@ -187,21 +252,14 @@ func (l *loop) flush(p *pair, to int) bool {
 	return true
 }
 
-// salvage delivers what a side had sent before it broke and nobody has read
-// yet: the last words of a crashing server, say.
-func (l *loop) salvage(p *pair, from int) {
-	src, dst := &p.ends[from], &p.ends[1-from]
-	for moved := 0; len(dst.pend) == 0 && !src.eof && moved < turnBytes; {
-		n, errno := sys.Recv(int(src.fd), l.buf)
-		if errno != 0 || n == 0 {
-			return
-		}
-		moved += n
-		b := l.inspect(p, from, l.buf[:n])
-		if m, errno := sys.Send(int(dst.fd), b); errno != 0 || m < len(b) {
-			return
-		}
-	}
+// refused takes note that a side takes no more. What it has said and nobody has
+// read yet, the last words of a crashing server say, is read on to its end.
+func (l *loop) refused(p *pair, to int) {
+	e := &p.ends[to]
+	p.note(ender(to), "reset")
+	l.lose(e)
+	e.readable, e.hup = !e.eof, true
+	l.again(p)
 }
 
 // end closes both sides and tells the owner. broken is the side that was
@@ -224,8 +282,8 @@ func (l *loop) end(p *pair, broken int) {
 		}
 		e.pend = nil
 	}
-	l.pairs.Add(-1)
 	p.owner.Closed(s)
+	l.pairs.Add(-1) // last: Farewell waits for it
 }
 
 // spare returns an empty buffer for what a side has not taken.

@@ -33,9 +33,11 @@ type Call struct {
 	// Client is the descriptor of a connected, non-blocking stream socket. The
 	// relay owns it once Open has returned nil.
 	Client int
+	// Used tells that answers were sent on Client before this handshake.
+	Used bool
 	// Early are the bytes that the client sent behind its handshake. They
-	// reach the backend after its 101. The relay does not change them and
-	// keeps no reference once the pair is open.
+	// reach the backend after its 101. Early and Request are borrowed until
+	// Owner.Opened or Owner.Failed, and not changed.
 	Early []byte
 	// Backend is where to connect.
 	Backend netip.AddrPort
@@ -92,9 +94,11 @@ type Failure struct {
 	// Backend is a descriptor if Cause is NotUpgraded, otherwise -1. The
 	// receiver owns it.
 	Backend int
-	// Received are the bytes that the backend has sent so far, header included.
-	// The receiver owns them.
+	// Received are the bytes that Backend has sent so far, header included, if
+	// Cause is NotUpgraded. The receiver owns them.
 	Received []byte
+	// Answered tells that the backend had sent something before it failed.
+	Answered bool
 }
 
 // Ender says who ended a pair.

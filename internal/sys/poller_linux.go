@@ -5,6 +5,7 @@ package sys
 import (
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -53,9 +54,11 @@ const WakeToken = ^uint32(0)
 // Add, Remove and Wake may be called from any goroutine. Poll, Wait and Woken
 // are for one goroutine only, the poller's owner.
 type Poller struct {
-	epfd   int
-	wakefd int
-	file   *os.File // owns epfd
+	epfd int
+	file *os.File // owns epfd
+
+	wakeMu sync.Mutex
+	wakefd int // guarded by wakeMu; -1: closed
 	raw    syscall.RawConn
 	ready  func(uintptr) bool // polls into events, bound once
 
@@ -102,7 +105,8 @@ func NewPoller() (*Poller, error) {
 }
 
 // Add watches fd for every event, edge-triggered, until it is removed or
-// closed. token must not be [WakeToken]. Its first event comes at once.
+// closed. token must not be [WakeToken]. The first event comes at once if the
+// socket is readable or writable by then.
 func (p *Poller) Add(fd int, token, generation uint32) error {
 	ev := unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
@@ -158,6 +162,11 @@ func (p *Poller) dueWithin(d time.Duration) {
 
 // Wake makes the current or next Wait return with an event of [WakeToken].
 func (p *Poller) Wake() {
+	p.wakeMu.Lock()
+	defer p.wakeMu.Unlock()
+	if p.wakefd < 0 {
+		return
+	}
 	one := [8]byte{1}
 	_, _ = unix.Write(p.wakefd, one[:])
 }
@@ -168,11 +177,15 @@ func (p *Poller) Woken() {
 	_, _ = unix.Read(p.wakefd, b[:])
 }
 
-// Close returns the poller's descriptors. Nothing may use it afterwards.
+// Close returns the poller's descriptors. Nothing but Wake, which then does
+// nothing, may be called afterwards.
 func (p *Poller) Close() {
+	p.wakeMu.Lock()
 	if p.wakefd >= 0 {
 		_ = unix.Close(p.wakefd)
+		p.wakefd = -1
 	}
+	p.wakeMu.Unlock()
 	_ = p.file.Close()
 }
 
