@@ -67,12 +67,13 @@ type Conn struct {
 
 	// The rest belongs to the goroutine that serves the connection.
 
-	parked      bool // leave fasthttp without being closed
-	served      bool // a request was answered
-	headerArmed bool // the read deadline is the header's
-	lingers     bool // the client may be sending when the connection is closed
-	hasByte     bool // oneByte is the next to read
-	ended       bool // the client's end was met within a body
+	owed        func() // of IfNotTaken
+	parked      bool   // leave fasthttp without being closed
+	served      bool   // a request was answered
+	headerArmed bool   // the read deadline is the header's
+	lingers     bool   // the client may be sending when the connection is closed
+	hasByte     bool   // oneByte is the next to read
+	ended       bool   // the client's end was met within a body
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
 	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
@@ -333,11 +334,20 @@ func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
 // SetDeadline is called by fasthttp when the connection is hijacked, and is
 // then the hijacker's to call.
 func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.raw.SetDeadline(t); err != nil {
+		return err // fasthttp gives the hijack up
+	}
 	if c.phaseNow() < phaseTaken {
 		c.phase.Store(uint32(phaseTaken))
 	}
-	return c.raw.SetDeadline(t)
+	return nil
 }
+
+// IfNotTaken has f called, once, if the hijack that the handler asks for never
+// comes about: fasthttp gives it up when the client is gone before an earlier,
+// pipelined answer could be written. f runs where the handler ran. It is for
+// the handler to call, at most once a connection.
+func (c *Conn) IfNotTaken(f func()) { c.owed = f }
 
 // SetReadDeadline is called by fasthttp when a header is complete; see
 // headerReceived. Up to the hijack the time does not matter.

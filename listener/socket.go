@@ -133,6 +133,12 @@ func (sk *socket) serve(c *Conn) {
 		if err := sk.server.Load().ServeConn(c); err != nil && !c.parked {
 			sk.log.Debug("connection ended with an error", "listener", sk.settings.Load().name, "client", c.client, "error", err)
 		}
+		if f := c.owed; f != nil {
+			c.owed = nil
+			if c.phaseNow() < phaseTaken {
+				f()
+			}
+		}
 		if !c.parked {
 			return
 		}

@@ -48,17 +48,19 @@ func (s *socket) deliver(backendFD int, received []byte) {
 
 	client, err := netConn(s.fd)
 	s.fd = -1
+	defer func() {
+		if client != nil {
+			_ = client.SetDeadline(time.Now().Add(lingerTime))
+			linger(client)
+			_ = client.Close()
+		}
+	}()
 	if err == nil {
 		w := bufio.NewWriter(patientWriter{client, s.route.timeouts.Body})
 		if err = resp.Write(w); err == nil {
 			err = w.Flush()
 		}
 		_ = resp.CloseBodyStream()
-		if err == nil {
-			_ = client.SetDeadline(time.Now().Add(lingerTime))
-			linger(client)
-		}
-		_ = client.Close()
 	}
 	c := ok
 	if err != nil {

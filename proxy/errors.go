@@ -22,6 +22,10 @@ const (
 	badOptions              // Connection names too many fields
 	noRoute                 // no route for this host and path
 	noTunnel                // CONNECT: this is no forward proxy
+	badTarget               // a request target with a fragment
+	badProtocol             // another version than HTTP/1.0 and 1.1
+	stopping                // this process is ending
+	noDescriptor            // no descriptor left to hand a socket over
 	badHandshake            // breaks RFC 6455, section 4.2.1
 	badVersion              // another version of WebSocket than 13
 	tooManyHandshakes       // limits.handshakes_per_second_per_ip
@@ -51,6 +55,10 @@ var answers = [classes]struct {
 	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
 	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
 	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
+	badTarget:         {fasthttp.StatusBadRequest, "bad_target", "a request target has no fragment"},
+	badProtocol:       {fasthttp.StatusHTTPVersionNotSupported, "bad_protocol", "HTTP/1.1 and HTTP/1.0 are supported"},
+	stopping:          {fasthttp.StatusServiceUnavailable, "stopping", "server is shutting down"},
+	noDescriptor:      {fasthttp.StatusServiceUnavailable, "overloaded", "too many connections are open"},
 	badHandshake:      {fasthttp.StatusBadRequest, "bad_handshake", "not a valid WebSocket handshake"},
 	badVersion:        {fasthttp.StatusUpgradeRequired, "bad_websocket_version", "WebSocket version 13 is required"},
 	tooManyHandshakes: {fasthttp.StatusTooManyRequests, "too_many_handshakes", "too many WebSocket handshakes from this address"},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"sync"
 	"time"
 
@@ -93,6 +94,12 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 func (x *exchange) admit() class {
 	if string(x.req.method) == fasthttp.MethodConnect {
 		return noTunnel
+	}
+	if p := x.ctx.Request.Header.Protocol(); len(p) != len("HTTP/1.1") || string(p[:7]) != "HTTP/1." || p[7] > '1' {
+		return badProtocol
+	}
+	if bytes.IndexByte(x.req.target, '#') >= 0 {
+		return badTarget // what follows it would be routed by one rule and served by another
 	}
 	if x.req.fields.tooManyOptions() {
 		return badOptions

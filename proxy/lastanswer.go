@@ -17,8 +17,19 @@ const clientPatience = 30 * time.Second
 //     body then, and the upload must be stopped when the answer is complete.
 func (x *exchange) answerAndClose() {
 	x.ctx.Response.SetConnectionClose() // fasthttp looks at the body otherwise
-	x.ctx.HijackSetNoResponse(true)
-	x.ctx.Hijack(x.writeLast)
+	x.hijack(x.writeLast, x.loseLast)
+}
+
+// loseLast is writeLast for a client that is gone. fasthttp leaves ctx to us
+// then too.
+func (x *exchange) loseLast() {
+	if x.uploading() {
+		x.upload.stop(x.ctx.Conn())
+	}
+	if x.answer.body != nil {
+		x.answer.release()
+	}
+	x.finish(clientGone)
 }
 
 // writeLast writes the last answer. fasthttp closes c when it returns.

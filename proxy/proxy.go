@@ -36,6 +36,8 @@ type Proxy struct {
 
 	runtime atomic.Pointer[Runtime]
 
+	owes sync.WaitGroup // handshakes that are on no loop: somebody is waiting for an answer
+
 	swap      sync.Mutex                // held by Swap and Close
 	upstreams map[upstreamKey]*upstream // guarded by swap
 }
@@ -86,8 +88,11 @@ func (p *Proxy) Swap(rt *Runtime) {
 }
 
 // Close closes the idle connections to backends, and those in use when their
-// request ends. Call it when no listener takes requests any more.
+// request ends. Call it when no listener takes requests and no relay pairs any
+// more: it waits for the answers that failed handshakes are owed, some seconds
+// at most.
 func (p *Proxy) Close() {
+	p.owes.Wait()
 	p.swap.Lock()
 	defer p.swap.Unlock()
 	for _, u := range p.upstreams {

@@ -19,6 +19,7 @@ type place struct {
 	literal    netip.AddrPort // valid if the backend's URL holds an address
 	host, port string
 	known      atomic.Pointer[lookup]
+	refreshing atomic.Bool
 }
 
 // lookup is what a name resolved to.
@@ -40,26 +41,39 @@ func newPlace(address string) *place {
 
 // resolve returns an address; which of several depends on attempt, so that
 // another try meets another one. It blocks for a look-up, at most for within,
-// if the backend has a name that was not looked up lately; a name that can not
-// be looked up again keeps its last addresses.
+// only while none has succeeded yet. Later ones are made in the background, one
+// at a time; while they fail the last addresses stay in use.
 func (p *place) resolve(within time.Duration, attempt int) (netip.AddrPort, error) {
 	if p.literal.IsValid() {
 		return p.literal, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
 	l := p.known.Load()
-	if l == nil || time.Since(l.at) > lookupTTL {
-		fresh, err := lookUp(ctx, p.host, p.port)
-		switch {
-		case err == nil:
-			l = fresh
-			p.known.Store(l)
-		case l == nil:
+	switch {
+	case l == nil:
+		var err error
+		if l, err = p.lookUp(within); err != nil {
 			return netip.AddrPort{}, err
 		}
+	case time.Since(l.at) > lookupTTL && p.refreshing.CompareAndSwap(false, true):
+		go func() {
+			defer p.refreshing.Store(false)
+			if _, err := p.lookUp(lookupTTL); err != nil {
+				p.known.Store(&lookup{addrs: l.addrs, at: time.Now().Add(time.Second - lookupTTL)}) // again in a second
+			}
+		}()
 	}
 	return l.addrs[attempt%len(l.addrs)], nil
+}
+
+// lookUp looks the name up and remembers the answer.
+func (p *place) lookUp(within time.Duration) (*lookup, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	l, err := lookUp(ctx, p.host, p.port)
+	if err == nil {
+		p.known.Store(l)
+	}
+	return l, err
 }
 
 func lookUp(ctx context.Context, host, port string) (*lookup, error) {

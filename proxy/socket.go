@@ -39,6 +39,7 @@ type calling struct {
 	early     []byte // what the client sent behind its handshake
 	accept    [acceptLen]byte
 	secure    bool
+	used      bool // answers were sent on the client's connection before
 }
 
 // blocks are memory to parse answers with.
@@ -77,7 +78,7 @@ func (s *socket) Closed(sum relay.Summary) {
 // Failed implements [relay.Owner]. The relay must not wait for what follows.
 func (s *socket) Failed(f relay.Failure) {
 	s.fd = f.Client
-	go s.failed(f)
+	s.p.owes.Go(func() { s.failed(f) })
 }
 
 // failed tries another backend if the failed one has answered nothing, and
@@ -97,7 +98,7 @@ func (s *socket) failed(f relay.Failure) {
 		sys.Close(f.Backend)
 	}
 	c, result := classOfFailure(f.Cause)
-	if c != clientGone {
+	if c != clientGone && c != stopping {
 		s.p.log.Warn("handshake failed", "route", s.route.name, "pool", s.route.pool.Name(),
 			"backend", s.lease.Backend().Name(), "reason", c.String(), "error", f.Err, "request_id", string(s.id.bytes()))
 	}
@@ -118,7 +119,7 @@ func classOfFailure(cause relay.Cause) (class, metrics.HandshakeResult) {
 	case relay.ClientGone:
 		return clientGone, metrics.HandshakeClientGone
 	case relay.Stopping:
-		return noBackend, metrics.HandshakeNoBackend
+		return stopping, metrics.HandshakeNoBackend
 	}
 	return badAnswer, metrics.HandshakeBadAnswer
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/sys"
 	"github.com/holdfast-lb/holdfast/metrics"
@@ -47,9 +49,22 @@ func (x *exchange) openWebSocket() {
 		return
 	}
 	s := x.socket(lease, o.key)
-	x.ctx.HijackSetNoResponse(true)
-	x.ctx.Hijack(s.take)
+	x.p.owes.Add(1)
+	x.hijack(s.take, func() {
+		s.finish(clientGone, metrics.HandshakeClientGone)
+		s.p.owes.Done()
+	})
 	x.recycle()
+}
+
+// hijack has taken called with the client's connection, or lost if fasthttp
+// gives it up before that.
+func (x *exchange) hijack(taken fasthttp.HijackHandler, lost func()) {
+	if c, ok := x.ctx.Conn().(interface{ IfNotTaken(func()) }); ok {
+		c.IfNotTaken(lost)
+	}
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(taken)
 }
 
 // refuseOpening answers a handshake that breaks a rule with what the rule is,
@@ -78,11 +93,12 @@ func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 // socket makes what outlives the handler: everything in it is its own.
 func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	s := &socket{
-		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id,
+		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id, fd: -1,
 		call: &calling{
 			rt:     x.rt,
 			query:  x.query,
 			accept: acceptFor(key),
+			used:   x.ctx.ConnRequestNum() > 1,
 			secure: x.req.proto == "https",
 		},
 	}
@@ -102,11 +118,14 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 // take runs on fasthttp's goroutine for hijacked connections. It takes the
 // client's socket, and every byte that was read ahead, and has it dialled.
 func (s *socket) take(c net.Conn) {
+	defer s.p.owes.Done()
 	inner := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(detacher)
 	fd, release, err := inner.Detach()
 	if err != nil {
 		s.p.log.Warn("client's socket cannot be handed over", "error", err)
-		s.finish(broken, metrics.HandshakeUnreachable)
+		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
+		_, _ = c.Write(noDescriptor.appendAnswer(nil, &s.id))
+		s.finish(noDescriptor, metrics.HandshakeUnreachable)
 		return
 	}
 	s.fd, s.release = fd, release
@@ -132,7 +151,7 @@ func (s *socket) dial() {
 		addr, err := c.rt.upstreams[s.lease.Backend()].place.resolve(s.route.timeouts.Connect, c.attempt)
 		if err == nil {
 			err = s.p.relay.Open(&relay.Call{
-				Client: s.fd, Early: c.early, Backend: addr, Request: c.head,
+				Client: s.fd, Used: c.used, Early: c.early, Backend: addr, Request: c.head,
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
 				Owner: s,
 			})
@@ -141,7 +160,7 @@ func (s *socket) dial() {
 		case err == nil:
 			return // s belongs to the relay now
 		case errors.Is(err, relay.ErrStopping):
-			s.giveUp(noBackend, metrics.HandshakeNoBackend)
+			s.giveUp(stopping, metrics.HandshakeNoBackend)
 			return
 		case !s.again():
 			s.giveUp(refused, metrics.HandshakeUnreachable)

@@ -33,9 +33,10 @@ type app struct {
 	prober    *health.Prober
 	probes    probeBook
 
-	cfg    *config.Config // nil before the first
-	access *accesslog.Logger
-	admin  *adminServer // nil: none
+	cfg     *config.Config    // nil before the first
+	access  *accesslog.Logger // nil: off
+	dropped atomic.Uint64     // lines that earlier access logs have dropped
+	admin   *adminServer      // nil: none
 
 	running  atomic.Pointer[config.Config] // cfg, for the admin's goroutines
 	notReady atomic.Pointer[error]         // nil: ready
@@ -69,7 +70,7 @@ func newApp(log *journal) (*app, error) {
 	a.prober = health.NewProber(log.Logger)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
-	a.metrics.SetLogDropped(func() uint64 { return a.proxy.AccessLog().Dropped() })
+	a.metrics.SetLogDropped(func() uint64 { return a.dropped.Load() + a.proxy.AccessLog().Dropped() })
 	return a, nil
 }
 
@@ -117,14 +118,15 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	// Nothing fails from here on.
 	commitLog()
 	a.registry.Commit(pools)
-	a.swapAccess(access)
 	a.proxy.Swap(runtime)
-	a.prober.Reconcile(a.targets(pools, cfg))
 	change.Commit()
-	a.swapAdmin(newAdmin)
 	a.cfg = cfg
 	a.running.Store(cfg)
 	a.notReady.Store(nil)
+	// What may take a moment comes when all is in force.
+	a.prober.Reconcile(a.targets(pools, cfg))
+	a.swapAccess(access)
+	a.swapAdmin(newAdmin)
 	return nil
 }
 
@@ -146,9 +148,10 @@ func (a *app) swapAccess(next *accesslog.Logger) {
 		return
 	}
 	a.proxy.SetAccessLog(next)
-	if a.access != nil {
-		a.access.Close()
+	if err := a.access.Close(); err != nil {
+		a.log.Warn("access log", "error", err)
 	}
+	a.dropped.Add(a.access.Dropped())
 	a.access = next
 }
 

@@ -11,6 +11,9 @@ import (
 // section 7.4.1).
 const closeGoingAway = 1001
 
+// lastSecond is what tidying up may take when the deadline has passed already.
+const lastSecond = time.Second
+
 var errStopping = errors.New("shutting down")
 
 // stop ends everything: no new connections, requests under way are answered,
@@ -34,12 +37,21 @@ func (a *app) stop(deadline time.Duration) {
 		}
 	})
 	both.Wait()
-	a.relay.Close()
-	a.prober.Close()
-	a.proxy.Close()
-	if a.admin != nil {
-		a.admin.close()
-		<-a.admin.done
+	rest := make(chan struct{})
+	go func() {
+		defer close(rest)
+		a.relay.Close()
+		a.prober.Close()
+		a.proxy.Close()
+		if a.admin != nil {
+			a.admin.close()
+			<-a.admin.done
+		}
+	}()
+	select {
+	case <-rest:
+	case <-time.After(max(time.Until(began.Add(deadline)), lastSecond)):
+		a.log.Error("not all parts ended by shutdown.deadline, which is a mistake in Holdfast: please report it")
 	}
 	a.log.Info("stopped", "sockets", sockets, "took", time.Since(began).Round(time.Millisecond).String())
 	a.swapAccess(nil)
