@@ -18,7 +18,7 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -ldflags="-s -w" -o /holdfast ./cmd/holdfast
 
 FROM gcr.io/distroless/static-debian12:nonroot
-COPY --from=build /holdfast .usr/local/bin/holdfast
+COPY --from=build /holdfast /usr/local/bin/holdfast
 COPY LICENSE /usr/share/doc/holdfast/LICENSE
 USER nonroot:nonroot
 EXPOSE 8080

@@ -38,8 +38,8 @@ func (s *Sticky) By() string { return s.by }
 // Name is the name of the cookie, query parameter or header.
 func (s *Sticky) Name() string { return s.name }
 
-// TTL is how long a key is remembered after its last use, and how long the
-// cookie should live.
+// TTL is how long the table remembers a key after its last use. A cookie lives
+// as long as its browser's session.
 func (s *Sticky) TTL() time.Duration { return s.ttl }
 
 // compileSticky makes p's rule. p has all its members.

@@ -128,6 +128,8 @@ func (c class) appendAnswer(dst []byte, id *requestID) []byte {
 	dst = strconv.AppendInt(dst, int64(c.status()), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, fasthttp.StatusMessage(c.status())...)
+	dst = append(dst, "\r\nDate: "...)
+	dst = fasthttp.AppendHTTPDate(dst, time.Now())
 	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"...)
 	if c.status() == fasthttp.StatusServiceUnavailable {
 		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)

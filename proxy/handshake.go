@@ -20,6 +20,7 @@ type opening struct {
 
 // What is wrong with a handshake, as the client is told.
 var (
+	errHandshakeMethod     = errors.New("a WebSocket handshake is a GET")
 	errHandshakeProto      = errors.New("a WebSocket handshake needs HTTP/1.1")
 	errHandshakeConnection = errors.New(`a WebSocket handshake needs "Connection: Upgrade"`)
 	errHandshakeKey        = errors.New("a WebSocket handshake needs one Sec-WebSocket-Key: 16 bytes in base64")
@@ -28,9 +29,12 @@ var (
 )
 
 // checkOpening judges a client's handshake by RFC 6455, section 4.2.1. The
-// caller has seen that it is a GET whose Upgrade names websocket.
-// errHandshakeVersion calls for a 426, every other error for a 400.
-func checkOpening(http11 bool, b *fieldBlock) (o opening, err error) {
+// caller has seen that its Upgrade names websocket. errHandshakeVersion calls
+// for a 426, every other error for a 400.
+func checkOpening(get, http11 bool, b *fieldBlock) (o opening, err error) {
+	if !get {
+		return o, errHandshakeMethod
+	}
 	if !http11 {
 		return o, errHandshakeProto
 	}

@@ -40,7 +40,7 @@ func TestCheckOpening(t *testing.T) {
 		for k, v := range h {
 			lines = append(lines, k+": "+v)
 		}
-		if _, err := checkOpening(http11, block(lines...)); !errors.Is(err, want) {
+		if _, err := checkOpening(true, http11, block(lines...)); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", what, err, want)
 		}
 	}
@@ -69,9 +69,12 @@ func TestCheckOpening(t *testing.T) {
 	f("an empty body", nil, set("Content-Length", "0"))
 	f("a chunked body", errHandshakeBody, set("Transfer-Encoding", "chunked"))
 
+	if _, err := checkOpening(false, true, &fieldBlock{}); !errors.Is(err, errHandshakeMethod) {
+		t.Errorf("another method: error %v", err)
+	}
 	twice := block("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
 		"Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: "+sampleKey)
-	if _, err := checkOpening(true, twice); !errors.Is(err, errHandshakeKey) {
+	if _, err := checkOpening(true, true, twice); !errors.Is(err, errHandshakeKey) {
 		t.Errorf("two keys: error %v", err)
 	}
 }

@@ -216,12 +216,11 @@ var protoHTTP11 = []byte("HTTP/1.1")
 
 // cleanAnswer makes a backend's answer header fit for the client: what belongs
 // to the hop behind us goes (RFC 9110, section 7.6.1), and the version is ours.
-// Its Date stays as it is; one is not added, which RFC 9110, section 6.6.1, asks
-// for, because fasthttp writes either its own Date or none.
-// cleanAnswer returns whether the backend's connection may be used again. Names keep
+// It returns whether the backend's connection may be used again. Names keep
 // their spelling, but for those that fasthttp keeps apart and writes in their
 // usual one (Content-Type, Content-Length, Content-Encoding, Server,
-// Set-Cookie).
+// Set-Cookie). A Date stays as it is; none is added, though RFC 9110, section
+// 6.6.1, asks for it, because fasthttp writes either its own Date or none.
 func cleanAnswer(h *fasthttp.ResponseHeader) (reusable bool) {
 	reusable = !h.ConnectionClose()
 	h.ResetConnectionClose()

@@ -71,7 +71,7 @@ func (r *request) setTarget(target []byte) {
 // wantsWebSocket tells whether the client asks to switch to WebSocket; whether
 // it does so correctly is another question.
 func (r *request) wantsWebSocket() bool {
-	return r.fields.websocket && string(r.method) == fasthttp.MethodGet
+	return r.fields.websocket && (string(r.method) == fasthttp.MethodGet || r.fields.get("sec-websocket-key") != nil)
 }
 
 // appendHead appends the request head for the backend at that authority

@@ -25,7 +25,7 @@ type detacher interface {
 // on. After that the client's socket is taken out of fasthttp (see take) and
 // handed to the relay (see dial). x is given back.
 func (x *exchange) openWebSocket() {
-	o, err := checkOpening(x.ctx.Request.Header.IsHTTP11(), &x.req.fields)
+	o, err := checkOpening(x.ctx.IsGet(), x.ctx.Request.Header.IsHTTP11(), &x.req.fields)
 	switch {
 	case errors.Is(err, errHandshakeVersion):
 		x.refuseHandshake(badVersion, metrics.HandshakeInvalid)

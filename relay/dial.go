@@ -50,9 +50,13 @@ func (l *loop) start(c *Call) error {
 	}
 	p.ends[Client].fd = int32(c.Client) // #nosec G115 -- descriptors are small
 	p.ends[Backend].fd = int32(fd)      // #nosec G115
-	if n, errno := sys.Send(fd, c.Request); errno == 0 {
+	switch n, errno := sys.Send(fd, c.Request); errno {
+	case 0:
 		p.call.connected = true
 		p.call.request = c.Request[n:]
+	case sys.EAGAIN, sys.EINTR:
+	default:
+		p.call.refused = errno // the system says it once; the loop passes it on
 	}
 	if err := l.table.put(p); err != nil {
 		sys.Close(fd)
@@ -104,6 +108,10 @@ func (l *loop) dial(p *pair) {
 	c, b := p.call, &p.ends[Backend]
 	if p.ends[Client].hup {
 		l.fail(p, Failure{Cause: ClientGone})
+		return
+	}
+	if c.refused != 0 {
+		l.fail(p, Failure{Cause: ConnectFailed, Err: c.refused})
 		return
 	}
 	for len(c.request) > 0 && b.writable {

@@ -2,7 +2,11 @@
 
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
 
 type state uint8
 
@@ -69,6 +73,7 @@ type dial struct {
 	skipped   int    // bytes of interim answers
 	answer    int64  // deadline, milliseconds on the loop's clock
 	connected bool
+	refused   sys.Errno // why the connection failed at once; 0: it did not
 }
 
 // note settles who ended the pair; the first word counts.

@@ -29,5 +29,9 @@ package load
 
 import "errors"
 
+// ErrBusy is returned by Run when other work on the machine kept the generator
+// from measuring.
+var ErrBusy = errors.New("the machine is too busy to measure")
+
 // ErrUnsupported is returned by Run on systems without epoll.
 var ErrUnsupported = errors.New("run load: the load generator is built on epoll; run it on Linux")

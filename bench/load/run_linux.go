@@ -44,7 +44,7 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 	}
 	res := r.result()
 	if stall := time.Duration(res.Stall * 1e3); stall > p.Duration/2 {
-		return Result{}, fmt.Errorf("run %s: the generator itself stood still for %s of %s; the machine is too busy to measure", p.Scenario, stall.Round(time.Millisecond), p.Duration)
+		return Result{}, fmt.Errorf("run %s: %w: the generator itself stood still for %s of %s", p.Scenario, ErrBusy, stall.Round(time.Millisecond), p.Duration)
 	}
 	return res, nil
 }

@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -52,7 +53,14 @@ func TestRun(t *testing.T) {
 		if change != nil {
 			change(&p)
 		}
-		r, err := Run(context.Background(), p)
+		var r Result
+		var err error
+		for range 5 {
+			if r, err = Run(context.Background(), p); !errors.Is(err, ErrBusy) {
+				break
+			}
+			t.Logf("%s: again: %v", name, err)
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

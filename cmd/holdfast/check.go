@@ -34,9 +34,13 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// configFlag adds the flag that names the file, without which nothing goes.
+// configFlag adds the flag that names the file, without which nothing goes
+// unless HOLDFAST_CONFIG names it.
 func configFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVarP(path, "config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
-	_ = cmd.MarkFlagRequired("config")
+	preset := os.Getenv("HOLDFAST_CONFIG")
+	cmd.Flags().StringVarP(path, "config", "c", preset, "configuration `FILE` (.yaml, .toml or .json), or HOLDFAST_CONFIG")
+	if preset == "" {
+		_ = cmd.MarkFlagRequired("config")
+	}
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -50,12 +51,12 @@ func (a *app) reload(s *source) {
 			for _, e := range list {
 				a.log.Error("configuration", "error", e.Error())
 			}
-			err = fmt.Errorf("%d mistakes", len(list))
+			err = fmt.Errorf("mistakes in the file: %d", len(list))
 		}
 		a.log.Error("reload failed, the configuration before it stays", "error", err)
 		return
 	}
 	s.data = data
 	a.metrics.Reload(true, time.Now())
-	a.log.Info("reloaded", "changes", config.Diff(was, cfg), "configuration", cfg.Summary())
+	a.log.Info("reloaded", "changes", cmp.Or(config.Diff(was, cfg), "none"), "configuration", cfg.Summary())
 }
