@@ -71,6 +71,9 @@ type Route struct {
 	Pool         string        `koanf:"pool"`
 	PreserveHost bool          `koanf:"preserve_host"`
 	StripPrefix  string        `koanf:"strip_prefix"`
+	Access       Access        `koanf:"access"`
+	Origins      []string      `koanf:"origins"` // of WebSocket handshakes; empty: any
+	Auth         *Auth         `koanf:"auth"`    // nil: nobody is asked who they are
 	Timeouts     RouteTimeouts `koanf:"timeouts"`
 	Retries      int           `koanf:"retries"`
 }

@@ -18,7 +18,7 @@ type documented struct{ kind, value string }
 var (
 	requiredKeys = []string{
 		"listeners[].name", "listeners[].address", "routes[].pool",
-		"pools.NAME.sticky.by", "pools.NAME.backends[].url",
+		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
 	}
 	derivedKeys = []string{"routes[].name", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
 )
@@ -141,11 +141,13 @@ func TestReference(t *testing.T) {
 // Without a required key, the least configuration is refused for that key.
 func TestRequiredKeys(t *testing.T) {
 	docs := map[string]string{
-		"listeners[].name":          "listeners: [{address: ':80'}]",
-		"listeners[].address":       "listeners: [{name: web}]",
-		"routes[].pool":             "routes: [{}]",
-		"pools.NAME.sticky.by":      "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
-		"pools.NAME.backends[].url": "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
+		"listeners[].name":               "listeners: [{address: ':80'}]",
+		"listeners[].address":            "listeners: [{name: web}]",
+		"routes[].pool":                  "routes: [{}]",
+		"routes[].auth.basic.users_file": "routes: [{pool: web, auth: {basic: {}}}]",
+		"routes[].auth.forward.url":      "routes: [{pool: web, auth: {forward: {}}}]",
+		"pools.NAME.sticky.by":           "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
+		"pools.NAME.backends[].url":      "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
 	}
 	for _, path := range requiredKeys {
 		_, _, err := Parse([]byte(complete(docs[path])), "yaml", "t.yaml", Options{})

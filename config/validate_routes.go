@@ -28,6 +28,7 @@ func (v validator) routes(c *Config) {
 		}
 		v.httpPath(path+".path", r.Path)
 		v.stripPrefix(path+".strip_prefix", r)
+		v.guard(path, r)
 		v.routePool(path+".pool", r.Pool, c.Pools)
 		v.positive(path+".timeouts.connect", r.Timeouts.Connect)
 		v.positive(path+".timeouts.response", r.Timeouts.Response)
