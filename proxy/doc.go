@@ -12,6 +12,10 @@
 //     up, answer.go streams one down.
 //   - headers.go: the header policy, pure. errors.go: the one table of what a
 //     client gets when there is no answer to forward.
+//   - shape.go: what a route changes beyond that: rules.go for header fields,
+//     with the variables of template.go, rewrite.go for paths, reverse.go for
+//     a backend's own addresses in its answers, forwarded.go for RFC 7239.
+//     local.go: the answers of routes that lead to no pool.
 //   - upstream.go and conn.go: the connections to a backend.
 //   - websocket.go and socket.go: how a client's socket and a backend's become
 //     a pair of package relay.
