@@ -12,7 +12,7 @@ import (
 
 // copiedFields are what an auth server has to say to the backend.
 type copiedFields struct {
-	names []string // in lower case, of fields that no client may send
+	names []string // in lower case, with hyphens, of fields that no client may send
 	lines []byte   // whole fields, each with its line end
 }
 
@@ -20,7 +20,7 @@ type copiedFields struct {
 // applications cannot tell an underscore from a hyphen.
 func (c *copiedFields) drops(name []byte) bool {
 	for _, n := range c.names {
-		if isNameOrUnderscored(name, n) || isName(name, n) {
+		if isNameOrUnderscored(name, n) {
 			return true
 		}
 	}
@@ -43,7 +43,7 @@ func (x *exchange) askForward(g *guard) bool {
 		x.deliverRefusal(answer)
 		return false
 	}
-	copied := &copiedFields{names: g.copied}
+	copied := &copiedFields{names: g.dropped}
 	for _, name := range g.copied {
 		for _, value := range answer.Header.Values(name) {
 			copied.lines = appendField(copied.lines, http.CanonicalHeaderKey(name), []byte(value))
@@ -100,6 +100,7 @@ func (x *exchange) deliverRefusal(a *auth.Answer) {
 		}
 	}
 	resp.SetBody(a.Body)
+	x.applyRules()
 	x.refused = authDenied
 	if !x.req.wantsWebSocket() {
 		x.bytesOut = int64(len(a.Body))

@@ -25,7 +25,8 @@ type guard struct {
 	from     key      // of the token; noKey: Authorization
 	keysURL  string   // of tokens; empty: a secret
 	audience string   // of tokens with keys
-	copied   []string // names, in lower case, that forward's answer sets
+	copied   []string // names that forward's answer sets
+	dropped  []string // the same in lower case and with hyphens; see copiedFields
 }
 
 // compileGuard reads the files that the route names. It dials nobody.
@@ -51,7 +52,8 @@ func compileGuard(r config.Route) (*guard, error) {
 	case a.Forward != nil:
 		g.forward = auth.NewForward(a.Forward.URL, a.Forward.Timeout)
 		for _, name := range a.Forward.CopyHeaders {
-			g.copied = append(g.copied, strings.ToLower(name))
+			g.copied = append(g.copied, name)
+			g.dropped = append(g.dropped, strings.ReplaceAll(strings.ToLower(name), "_", "-"))
 		}
 	}
 	if g.access == nil && g.origins == nil && r.Auth == nil {

@@ -288,7 +288,7 @@ func TestGuardForward(t *testing.T) {
 	})
 	with := func(c *config.Config) {
 		c.Routes[0].Auth = &config.Auth{Forward: &config.ForwardAuth{
-			URL: "http://" + judge.Addr + "/verify", CopyHeaders: []string{"X-User", "X-Role"}, Timeout: patience}}
+			URL: "http://" + judge.Addr + "/verify", CopyHeaders: []string{"X-User", "X_Role"}, Timeout: patience}}
 	}
 	g := startGuarded(t, with)
 	g.ask(t, "/a?b", []string{"Cookie: who=ada", "x_user: root", "X-Role: admin", "X-Other: kept"}, 200, "")
