@@ -40,7 +40,8 @@ type Log struct {
 // Listener is one bound socket and the rules for those who connect to it.
 type Listener struct {
 	Name           string           `koanf:"name"`
-	Address        string           `koanf:"address"` // host:port, [::]:port or unix:/path
+	Address        string           `koanf:"address"`        // host:port, [::]:port or unix:/path
+	RedirectHTTPS  int              `koanf:"redirect_https"` // port; 0: no redirect
 	TrustedProxies []string         `koanf:"trusted_proxies"`
 	Limits         Limits           `koanf:"limits"`
 	Timeouts       ListenerTimeouts `koanf:"timeouts"`
@@ -63,16 +64,28 @@ type ListenerTimeouts struct {
 	Idle   time.Duration `koanf:"idle"`   // between requests on a kept-alive connection
 }
 
-// Route sends the requests of some hosts below some path to a pool.
+// Route sends the requests of some hosts below some path to a pool, or answers
+// them itself: exactly one of Pool, Redirect and Respond is set.
 type Route struct {
-	Name         string        `koanf:"name"`
-	Hosts        []string      `koanf:"hosts"` // exact, or *.suffix; empty: any
-	Path         string        `koanf:"path"`  // prefix, "/" by default
-	Pool         string        `koanf:"pool"`
-	PreserveHost bool          `koanf:"preserve_host"`
-	StripPrefix  string        `koanf:"strip_prefix"`
-	Timeouts     RouteTimeouts `koanf:"timeouts"`
-	Retries      int           `koanf:"retries"`
+	Name         string   `koanf:"name"`
+	Hosts        []string `koanf:"hosts"` // exact, or *.suffix; empty: any
+	Path         string   `koanf:"path"`  // prefix, "/" by default
+	Pool         string   `koanf:"pool"`
+	PreserveHost bool     `koanf:"preserve_host"`
+	StripPrefix  string   `koanf:"strip_prefix"`
+	Access       Access   `koanf:"access"`
+	Origins      []string `koanf:"origins"` // of WebSocket handshakes; empty: any
+	Auth         *Auth    `koanf:"auth"`    // nil: nobody is asked who they are
+
+	Redirect         *Redirect `koanf:"redirect"`
+	Respond          *Respond  `koanf:"respond"`
+	Rewrite          *Rewrite  `koanf:"rewrite"` // nil: the path stays
+	RewriteRedirects bool      `koanf:"rewrite_redirects"`
+	Headers          Headers   `koanf:"headers"`
+	Forwarded        bool      `koanf:"forwarded"` // RFC 7239, beside X-Forwarded-*
+
+	Timeouts RouteTimeouts `koanf:"timeouts"`
+	Retries  int           `koanf:"retries"`
 }
 
 // RouteTimeouts bound how long a backend may take.

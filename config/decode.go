@@ -103,6 +103,9 @@ func decodeMap(p *problems, path string, raw any, v reflect.Value) {
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		item := tree[name]
 		if item == nil {
+			if v.Type().Elem().Kind() != reflect.Struct {
+				continue // no value at all
+			}
 			item = map[string]any{}
 		}
 		element := reflect.New(v.Type().Elem()).Elem()

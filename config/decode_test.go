@@ -78,10 +78,10 @@ routes:
 		`pools."game server": "game server" has a space or an unprintable character, use letters, digits and -._ instead`,
 		`pools."game server".backends: the number 1 is not a list, write [a, b] or lines that begin with a dash`,
 		`routes[0].pool: there is no pool "gone", add it or use one of game server`,
-		`routes[2].x: unknown key, the keys known here are hosts, name, path, pool, preserve_host, retries, strip_prefix, timeouts`,
-		`routes[2].y: unknown key, the keys known here are hosts, name, path, pool, preserve_host, retries, strip_prefix, timeouts`,
+		`routes[2].x: unknown key, the keys known here are access, auth, forwarded, headers, hosts, name, origins, path, pool, preserve_host, redirect, respond, retries, rewrite, rewrite_redirects, strip_prefix, timeouts`,
+		`routes[2].y: unknown key, the keys known here are access, auth, forwarded, headers, hosts, name, origins, path, pool, preserve_host, redirect, respond, retries, rewrite, rewrite_redirects, strip_prefix, timeouts`,
 		`routes[10].polo: unknown key, did you mean "pool"?`,
-		`routes[10].pool: is missing, write the name of a pool`,
+		`routes[10].pool: is missing, write the name of a pool, or redirect or respond in its place`,
 		`shutdown.deadline: 2 has no unit, write 2s or 2ms`,
 	)
 }

@@ -91,6 +91,12 @@ func (c *Config) complete(dir string, given map[string]bool) {
 			}
 		}
 		r.StripPrefix = strings.TrimRight(r.StripPrefix, "/")
+		if a := r.Auth; a != nil && a.Basic != nil {
+			a.Basic.UsersFile = absolute(a.Basic.UsersFile)
+		}
+		if a := r.Auth; a != nil && a.JWT != nil {
+			a.JWT.SecretFile = absolute(a.JWT.SecretFile)
+		}
 	}
 	for name, pool := range c.Pools {
 		// Who asks for quick probes need not ask for quick answers too.

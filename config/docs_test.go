@@ -17,10 +17,10 @@ type documented struct{ kind, value string }
 // other keys; the reference says so in words where others have a value.
 var (
 	requiredKeys = []string{
-		"listeners[].name", "listeners[].address", "routes[].pool",
-		"pools.NAME.sticky.by", "pools.NAME.backends[].url",
+		"listeners[].name", "listeners[].address", "routes[].redirect.to", "routes[].rewrite.pattern",
+		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
 	}
-	derivedKeys = []string{"routes[].name", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
+	derivedKeys = []string{"routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
 )
 
 // zeroUnits finds the end of 1h0m0s, which nobody writes.
@@ -48,6 +48,9 @@ func documentable(t *testing.T) map[string]documented {
 				continue
 			case []string:
 				all[fieldPath] = documented{"list of text", "[]"}
+				continue
+			case map[string]string:
+				all[fieldPath] = documented{"map of text", "{}"}
 				continue
 			}
 			switch field.Kind() {
@@ -141,11 +144,14 @@ func TestReference(t *testing.T) {
 // Without a required key, the least configuration is refused for that key.
 func TestRequiredKeys(t *testing.T) {
 	docs := map[string]string{
-		"listeners[].name":          "listeners: [{address: ':80'}]",
-		"listeners[].address":       "listeners: [{name: web}]",
-		"routes[].pool":             "routes: [{}]",
-		"pools.NAME.sticky.by":      "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
-		"pools.NAME.backends[].url": "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
+		"listeners[].name":               "listeners: [{address: ':80'}]",
+		"listeners[].address":            "listeners: [{name: web}]",
+		"routes[].redirect.to":           "routes: [{redirect: {}}]",
+		"routes[].rewrite.pattern":       "routes: [{pool: web, rewrite: {}}]",
+		"routes[].auth.basic.users_file": "routes: [{pool: web, auth: {basic: {}}}]",
+		"routes[].auth.forward.url":      "routes: [{pool: web, auth: {forward: {}}}]",
+		"pools.NAME.sticky.by":           "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
+		"pools.NAME.backends[].url":      "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
 	}
 	for _, path := range requiredKeys {
 		_, _, err := Parse([]byte(complete(docs[path])), "yaml", "t.yaml", Options{})

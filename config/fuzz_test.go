@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,34 @@ func FuzzParse(f *testing.F) {
 					t.Fatalf("pool %s: backend %+v has no target", name, b)
 				}
 			}
+		}
+	})
+}
+
+// FuzzTemplate checks that what is taken means what is written: the parts put
+// together again are the text.
+func FuzzTemplate(f *testing.F) {
+	for _, s := range []string{"", "$host", "a${host}b$$", "$", "${", "$hosts", "${host"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		parts, err := ParseTemplate(text, []string{"host", "path"})
+		if err != nil {
+			return
+		}
+		again := ""
+		for _, p := range parts {
+			if (p.Text == "") == (p.Variable == "") {
+				t.Fatalf("%q has the part %+v", text, p)
+			}
+			again += strings.ReplaceAll(p.Text, "$", "$$")
+			if p.Variable != "" {
+				again += "${" + p.Variable + "}"
+			}
+		}
+		twice, err := ParseTemplate(again, []string{"host", "path"})
+		if err != nil || !slices.Equal(twice, parts) {
+			t.Errorf("%q is %v, written %q, read again as %v, %v", text, parts, again, twice, err)
 		}
 	})
 }

@@ -37,6 +37,7 @@ func (v validator) listeners(c *Config) {
 				v.check(joinIndex(path+".trusted_proxies", j), "%v", err)
 			}
 		}
+		v.between(path+".redirect_https", l.RedirectHTTPS, 0, 65535)
 		v.limits(path+".limits", l.Limits)
 		v.positive(path+".timeouts.header", l.Timeouts.Header)
 		v.positive(path+".timeouts.body", l.Timeouts.Body)

@@ -28,7 +28,13 @@ func (v validator) routes(c *Config) {
 		}
 		v.httpPath(path+".path", r.Path)
 		v.stripPrefix(path+".strip_prefix", r)
-		v.routePool(path+".pool", r.Pool, c.Pools)
+		v.guard(path, r)
+		v.routeKind(path, r, c.Pools)
+		if r.Rewrite != nil {
+			v.rewrite(path+".rewrite", *r.Rewrite)
+		}
+		v.headers(path+".headers.request", r.Headers.Request, toBackend)
+		v.headers(path+".headers.response", r.Headers.Response, toClient)
 		v.positive(path+".timeouts.connect", r.Timeouts.Connect)
 		v.positive(path+".timeouts.response", r.Timeouts.Response)
 		v.positive(path+".timeouts.body", r.Timeouts.Body)
@@ -118,7 +124,7 @@ func (v validator) routePool(path, pool string, pools map[string]Pool) {
 	near, ok := nearest(pool, known)
 	switch {
 	case pool == "":
-		v.check(path, "is missing, write the name of a pool")
+		v.check(path, "is missing, write the name of a pool, or redirect or respond in its place")
 	case ok:
 		v.check(path, "there is no pool %q, did you mean %q?", pool, near)
 	case len(known) == 0:

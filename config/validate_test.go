@@ -71,7 +71,7 @@ func TestValidateRoutes(t *testing.T) {
 	one := func(keys string) string { return "routes: [{pool: web, " + keys + "}]" }
 
 	f("routes: []", `routes: there are none, write at least one, such as {path: /, pool: NAME}`)
-	f("routes: [{path: /}]", `routes[0].pool: is missing, write the name of a pool`)
+	f("routes: [{path: /}]", `routes[0].pool: is missing, write the name of a pool, or redirect or respond in its place`)
 	f("routes: [{pool: wbe}]\npools: {web: {backends: [{url: 'http://a'}]}}", `routes[0].pool: there is no pool "wbe", did you mean "web"?`)
 	f("routes: [{pool: arena}]", `routes[0].pool: there is no pool "arena", add it or use one of web`)
 	f("pools: {web: ~}", `pools.web.backends: there are none, write at least one, such as {url: "http://127.0.0.1:9000"}`)

@@ -45,12 +45,13 @@ const (
 	HandshakeRejected                           // a backend answered with another status, which the client got
 	HandshakeTimeout                            // a backend did not answer in time: 504
 	HandshakeClientGone                         // the client left before an answer
+	HandshakeDenied                             // the route's access, origins or auth: 401 or 403
 	handshakeResults
 )
 
 var handshakeNames = [handshakeResults]string{
 	"accepted", "invalid", "limited", "no_backend", "unreachable",
-	"bad_answer", "rejected", "timeout", "client_gone",
+	"bad_answer", "rejected", "timeout", "client_gone", "denied",
 }
 
 // String returns the result as the label's value has it.

@@ -92,7 +92,7 @@ func (p *policy) run(t testing.TB) {
 		t.Fatal("no route")
 	}
 	route.query(&p.query, balancer.Request, &p.req, &p.keyBuf)
-	p.out = p.req.appendHead(p.out[:0], route, nil, false, false)
+	p.out = p.req.appendHead(p.out[:0], route, nil, nil, false, false)
 	p.answer.Reset(plainAnswer)
 	p.reader.Reset(p.answer)
 	if err := p.resp.Read(p.reader); err != nil {
@@ -155,7 +155,7 @@ func BenchmarkRequestHead(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.req.fields.parse(p.ctx.Request.Header.RawHeaders())
-		p.out = p.req.appendHead(p.out[:0], route, nil, false, false)
+		p.out = p.req.appendHead(p.out[:0], route, nil, nil, false, false)
 	}
 }
 

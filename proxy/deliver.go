@@ -40,6 +40,9 @@ func (s *socket) deliver(backendFD int, received []byte) {
 		return
 	}
 	cleanAnswer(&resp.Header)
+	if s.route.shape != nil {
+		s.route.shape.answer(&resp.Header, s.call.facts, nil)
+	}
 	for n := fieldNamed(&resp.Header, []byte("date")); n != nil; n = fieldNamed(&resp.Header, []byte("date")) {
 		resp.Header.DelBytes(n) // fasthttp writes one of its own here
 	}

@@ -7,11 +7,17 @@
 //     loads the Runtime once, so it never sees two.
 //   - request.go: what a client asks for; fields.go and names.go parse its
 //     header, client.go says who it is, key.go what it is balanced by.
+//   - guard.go: who may use a route: access.go by address, origins.go by page,
+//     token.go and forwardauth.go by what package auth says.
 //   - exchange.go: one request and its answer. retry.go decides where it goes
 //     and how often, forward.go makes one attempt, upload.go streams a body
 //     up, answer.go streams one down.
 //   - headers.go: the header policy, pure. errors.go: the one table of what a
 //     client gets when there is no answer to forward.
+//   - shape.go: what a route changes beyond that: rules.go for header fields,
+//     with the variables of template.go, rewrite.go for paths, reverse.go for
+//     a backend's own addresses in its answers, forwarded.go for RFC 7239.
+//     local.go: the answers of routes that lead to no pool.
 //   - upstream.go and conn.go: the connections to a backend.
 //   - websocket.go and socket.go: how a client's socket and a backend's become
 //     a pair of package relay.

@@ -19,6 +19,7 @@ type class uint8
 
 const (
 	ok                class = iota
+	badHost                 // a redirect cannot lead to such a host
 	badOptions              // Connection names too many fields
 	noRoute                 // no route for this host and path
 	noTunnel                // CONNECT: this is no forward proxy
@@ -42,6 +43,21 @@ const (
 	late                    // no answer within timeouts.response
 	cut                     // the answer broke off in its body: the status had been sent
 	unsupported             // not in this build
+
+	addressDenied      // access
+	originDenied       // origins
+	credentialsMissing // auth.basic: none were sent
+	credentialsWrong   // auth.basic
+	authBusy           // auth.basic: too many passwords at a time
+	tokenMissing       // auth.jwt: none was sent
+	tokenWrong         // auth.jwt: malformed, or signed by somebody else
+	tokenExpired       // auth.jwt
+	tokenAudience      // auth.jwt: for another service
+	keysMissing        // auth.jwt: jwks_url has not answered yet
+	authDenied         // auth.forward said so, in its own words
+	authUnavailable    // auth.forward did not answer
+	authBroken         // auth.forward failed
+
 	classes
 )
 
@@ -52,6 +68,7 @@ var answers = [classes]struct {
 	reason string // for people
 }{
 	ok:                {fasthttp.StatusOK, "", ""},
+	badHost:           {fasthttp.StatusBadRequest, "bad_host", "the Host field names no host"},
 	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
 	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
 	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
@@ -75,6 +92,20 @@ var answers = [classes]struct {
 	late:              {fasthttp.StatusGatewayTimeout, "answer_timeout", "backend did not answer in time"},
 	cut:               {fasthttp.StatusBadGateway, "answer_cut", "backend broke off its answer"},
 	unsupported:       {fasthttp.StatusNotImplemented, "unsupported", "not supported"},
+
+	addressDenied:      {fasthttp.StatusForbidden, "address_denied", "this address may not come in"},
+	originDenied:       {fasthttp.StatusForbidden, "origin_denied", "pages of this origin may not open WebSockets here"},
+	credentialsMissing: {fasthttp.StatusUnauthorized, "credentials_missing", "a name and a password are required"},
+	credentialsWrong:   {fasthttp.StatusUnauthorized, "credentials_wrong", "name or password is wrong"},
+	authBusy:           {fasthttp.StatusServiceUnavailable, "auth_busy", "too many passwords are being verified"},
+	tokenMissing:       {fasthttp.StatusUnauthorized, "token_missing", "a token is required"},
+	tokenWrong:         {fasthttp.StatusUnauthorized, "token_wrong", "the token is not valid"},
+	tokenExpired:       {fasthttp.StatusUnauthorized, "token_expired", "the token has expired"},
+	tokenAudience:      {fasthttp.StatusUnauthorized, "token_audience", "the token is for another service"},
+	keysMissing:        {fasthttp.StatusServiceUnavailable, "keys_missing", "tokens cannot be verified yet"},
+	authDenied:         {fasthttp.StatusForbidden, "auth_denied", "not allowed"},
+	authUnavailable:    {fasthttp.StatusServiceUnavailable, "auth_unavailable", "the auth server does not answer"},
+	authBroken:         {fasthttp.StatusBadGateway, "auth_broken", "the auth server failed"},
 }
 
 // statusClientGone is what log and metrics have for a client that left, as with

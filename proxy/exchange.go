@@ -69,6 +69,13 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 		x.refuse(c)
 		return
 	}
+	if x.route != nil && x.route.guard != nil && !x.guarded() {
+		return
+	}
+	if a := x.local(); a != nil {
+		x.answerLocally(a)
+		return
+	}
 	if x.req.wantsWebSocket() {
 		x.openWebSocket()
 		return
@@ -103,6 +110,9 @@ func (x *exchange) admit() class {
 	}
 	if x.req.fields.tooManyOptions() {
 		return badOptions
+	}
+	if x.l.local != nil {
+		return ok // whatever the host and the path
 	}
 	x.route = x.rt.router.find(x.req.host, x.req.path)
 	if x.route == nil {
@@ -161,6 +171,7 @@ func isIdempotent(method []byte) bool {
 func (x *exchange) refuse(c class) {
 	x.refused = c
 	c.write(&x.ctx.Response, &x.req.id)
+	x.applyRules()
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
 	if x.uploading() {
 		x.answerAndClose()

@@ -81,6 +81,10 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 		c.readBy = past // whatever the upload has set
 	}
 	reusable := cleanAnswer(&resp.Header)
+	if x.route.shape != nil {
+		f := x.facts()
+		x.head = x.route.shape.answer(&resp.Header, &f, x.head)
+	}
 	if x.route.cookie != nil && !x.route.hasCookie(&x.req, b) {
 		x.head = x.route.appendCookie(x.head[:0], b, x.req.proto == "https")
 		resp.Header.AddBytesV("Set-Cookie", x.head)
@@ -108,7 +112,12 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 func (x *exchange) send(c *backendConn, now time.Time) class {
 	streams := x.streams()
 	chunked := x.ctx.Request.Header.ContentLength() == -1
-	x.head = x.req.appendHead(x.head[:0], x.route, x.up.authority, chunked, false)
+	var f *facts
+	if x.route.shape != nil {
+		known := x.facts()
+		f = &known
+	}
+	x.head = x.req.appendHead(x.head[:0], x.route, x.up.authority, f, chunked, false)
 	x.head = append(x.head, x.body...)
 	x.out, x.in = c.out, c.in
 	err := c.writeWithin(now, x.route.timeouts.Response)

@@ -97,9 +97,10 @@ var (
 // appendSwitching judges a backend's answer header, the empty line included,
 // by RFC 6455, section 4.1, and appends the 101 for the client to dst: the
 // backend's fields without those of its hop, and cookie, if there is one, as
-// another Set-Cookie. errNot101 means an ordinary answer, any other error a
-// broken one. b is memory to parse with.
-func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, b *fieldBlock) ([]byte, error) {
+// another Set-Cookie. A route's shape, which may be nil, changes the fields by
+// what f says. errNot101 means an ordinary answer, any other error a broken
+// one. b is memory to parse with.
+func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s *shape, f *facts, b *fieldBlock) ([]byte, error) {
 	lf := bytes.IndexByte(head, '\n')
 	status, ok := statusOf(head[:lf+1])
 	if !ok {
@@ -126,15 +127,18 @@ func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, b
 	}
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	for i := range b.fields {
-		switch f := &b.fields[i]; f.kind {
-		case plain:
-			if b.listed > 0 && b.named(f) {
-				continue
-			}
-			dst = appendMended(dst, b.nameOf(f), b.valueOf(f))
-		case endToEnd:
-			dst = appendMended(dst, b.nameOf(f), b.valueOf(f))
+		field := &b.fields[i]
+		if field.kind != endToEnd && (field.kind != plain || b.listed > 0 && b.named(field)) {
+			continue
 		}
+		if s == nil {
+			dst = appendMended(dst, b.nameOf(field), b.valueOf(field))
+		} else {
+			dst = s.appendAnswered(dst, b.nameOf(field), b.valueOf(field), f)
+		}
+	}
+	if s != nil && s.response != nil {
+		dst = s.response.appendFields(dst, f)
 	}
 	if len(cookie) > 0 {
 		dst = appendField(dst, "Set-Cookie", cookie)

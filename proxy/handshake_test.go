@@ -83,7 +83,7 @@ func TestAppendSwitching(t *testing.T) {
 	accept := acceptFor([]byte(sampleKey))
 	f := func(answer, cookie, want string, wantErr error) {
 		t.Helper()
-		got, err := appendSwitching(nil, []byte(answer), &accept, []byte(cookie), &fieldBlock{})
+		got, err := appendSwitching(nil, []byte(answer), &accept, []byte(cookie), nil, nil, &fieldBlock{})
 		if !errors.Is(err, wantErr) {
 			t.Errorf("answer %q: error %v, want %v", answer, err, wantErr)
 		}
@@ -130,7 +130,7 @@ func FuzzAppendSwitching(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 101 x\nUpgrade: websocket\nConnection: Upgrade\n" + ours + "\n\n"))
 	accept := acceptFor([]byte(sampleKey))
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		out, err := appendSwitching(nil, answer, &accept, nil, &fieldBlock{})
+		out, err := appendSwitching(nil, answer, &accept, nil, nil, nil, &fieldBlock{})
 		if err != nil {
 			return
 		}

@@ -25,6 +25,12 @@ type head struct {
 	proto   string // http or https, as the client speaks to us
 	public  []byte // host that the client asked for, for X-Forwarded-Host
 	id      []byte // for X-Request-Id
+
+	copied *copiedFields // from the auth server; nil: none
+
+	rules     *fieldRules // of the route's for requests; nil: none
+	facts     *facts      // what the rules write
+	forwarded bool        // Forwarded is written too
 }
 
 // appendTo appends a complete HTTP/1.1 request head, the empty line included,
@@ -40,6 +46,9 @@ func (h *head) appendTo(dst []byte, b *fieldBlock) []byte {
 	dst = append(dst, " HTTP/1.1\r\n"...)
 
 	var seen seenFields
+	if h.rules != nil {
+		seen.proto, seen.forwardedHost = h.rules.instead.proto, h.rules.instead.forwardedHost
+	}
 	from := int32(-1) // where a run of fields to copy as they are begins
 	for i := range b.fields {
 		f := &b.fields[i]
@@ -67,6 +76,12 @@ type seenFields struct{ host, proto, forwardedHost, forwardedFor bool }
 
 // keep tells whether the field goes to the backend as it is.
 func (h *head) keep(b *fieldBlock, f *field, seen *seenFields) bool {
+	if h.copied != nil && h.copied.drops(b.nameOf(f)) {
+		return false
+	}
+	if h.rules != nil && f.kind != host && h.rules.drops(b.nameOf(f)) {
+		return false
+	}
 	switch f.kind {
 	case plain:
 		return b.listed == 0 || !b.named(f)
@@ -88,7 +103,7 @@ func (h *head) keep(b *fieldBlock, f *field, seen *seenFields) bool {
 		seen.forwardedHost = seen.forwardedHost || h.trusted
 		return h.trusted
 	case forwardedOther:
-		return h.trusted
+		return h.trusted && !(h.forwarded && isName(b.nameOf(f), "forwarded"))
 	}
 	return false
 }
@@ -101,13 +116,22 @@ func (h *head) appendOwn(dst []byte, b *fieldBlock, seen *seenFields) []byte {
 	if h.chunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
+	if h.copied != nil {
+		dst = append(dst, h.copied.lines...)
+	}
 	switch {
 	case h.websocket:
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	case b.teTrailers:
 		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
 	}
-	dst = h.appendForwardedFor(dst, b, seen.forwardedFor && h.trusted)
+	var instead omitted
+	if h.rules != nil {
+		instead = h.rules.instead
+	}
+	if !instead.forwardedFor {
+		dst = h.appendForwardedFor(dst, b, seen.forwardedFor && h.trusted)
+	}
 	if !seen.proto {
 		dst = append(dst, "X-Forwarded-Proto: "...)
 		dst = append(dst, h.proto...)
@@ -116,7 +140,15 @@ func (h *head) appendOwn(dst []byte, b *fieldBlock, seen *seenFields) []byte {
 	if !seen.forwardedHost && len(h.public) > 0 {
 		dst = appendField(dst, "X-Forwarded-Host", h.public)
 	}
-	dst = appendField(dst, "X-Request-Id", h.id)
+	if !instead.id {
+		dst = appendField(dst, "X-Request-Id", h.id)
+	}
+	if h.forwarded && !instead.forwarded {
+		dst = h.appendForwarded(dst, b)
+	}
+	if h.rules != nil {
+		dst = h.rules.appendFields(dst, h.facts)
+	}
 	return append(dst, '\r', '\n')
 }
 

@@ -47,9 +47,9 @@ func (x *exchange) fill(r *accesslog.Record) {
 	r.Client = x.req.client.ip
 	r.Method = text(x.req.method)
 	r.Host = text(x.req.host)
-	r.URI = text(h.RequestURI())
+	r.URI = x.rt.redact(text(h.RequestURI()))
 	r.Proto = text(h.Protocol())
-	r.Referer = text(x.req.fields.get("referer"))
+	r.Referer = x.rt.redact(text(x.req.fields.get("referer")))
 	r.UserAgent = text(x.req.fields.get("user-agent"))
 }
 
@@ -64,7 +64,7 @@ func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.Req
 	h := &ctx.Request.Header
 	l.Log(&accesslog.Record{
 		Time: time.Now(), Listener: listener, Client: client, Status: status, Error: "bad_request",
-		Method: text(h.Method()), Host: text(h.Host()), URI: text(h.RequestURI()), Proto: text(h.Protocol()),
+		Method: text(h.Method()), Host: text(h.Host()), URI: p.runtime.Load().redact(text(h.RequestURI())), Proto: text(h.Protocol()),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/auth"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
@@ -40,6 +41,8 @@ type Proxy struct {
 
 	swap      sync.Mutex                // held by Swap and Close
 	upstreams map[upstreamKey]*upstream // guarded by swap
+	keys      map[string]*auth.Keys     // by URL; guarded by swap
+	forwards  []*auth.Forward           // of the Runtime in use; guarded by swap
 }
 
 // New returns a Proxy that answers 503 until the first Swap. Close ends it.
@@ -65,9 +68,13 @@ func (p *Proxy) Swap(rt *Runtime) {
 	for _, r := range rt.routes {
 		r.metrics = p.metrics.Route(r.name)
 	}
+	p.watch(rt)
 	keep := make(map[upstreamKey]*upstream)
 	rt.upstreams = make(map[*balancer.Backend]*upstream)
 	for _, r := range rt.routes {
+		if r.pool == nil {
+			continue
+		}
 		for _, b := range r.pool.Backends() {
 			k := upstreamKey{scheme: b.Scheme(), address: b.Address()}
 			u := p.upstreams[k]
@@ -98,6 +105,8 @@ func (p *Proxy) Close() {
 	for _, u := range p.upstreams {
 		u.close()
 	}
+	p.retire(nil)
+	p.keys, p.forwards = nil, nil
 }
 
 // Handler returns what serves the requests of the listener of that name. It

@@ -23,6 +23,8 @@ type request struct {
 	// absolute: the target named the host, so the Host field does not count
 	// (RFC 9112, section 3.2.2).
 	absolute bool
+	// copied are fields for the backend; nil: none.
+	copied *copiedFields
 }
 
 // read fills r from a request that fasthttp has accepted.
@@ -30,6 +32,7 @@ func (r *request) read(ctx *fasthttp.RequestCtx, l *listenerPolicy) {
 	h := &ctx.Request.Header
 	r.fields.parse(h.RawHeaders())
 	r.method = h.Method()
+	r.copied = nil
 	r.host = h.Host()
 	r.proto = "http"
 	if ctx.IsTLS() {
@@ -75,13 +78,15 @@ func (r *request) wantsWebSocket() bool {
 }
 
 // appendHead appends the request head for the backend at that authority
-// (host:port), for an HTTP request or a WebSocket handshake.
-func (r *request) appendHead(dst []byte, rt *route, authority []byte, chunked, websocket bool) []byte {
+// (host:port), for an HTTP request or a WebSocket handshake. f is what the
+// rules of the route's shape write; it is not used without one.
+func (r *request) appendHead(dst []byte, rt *route, authority []byte, f *facts, chunked, websocket bool) []byte {
 	var target [256]byte
 	h := head{
-		method: r.method, target: appendTarget(target[:0], r.target, rt.strip),
+		method: r.method, target: rt.appendTarget(target[:0], r.target),
 		chunked: chunked, websocket: websocket,
 		peer: r.client.peer(), trusted: r.client.trusted, proto: r.proto, public: r.host, id: r.id.bytes(),
+		copied: r.copied,
 	}
 	if len(h.target) == 0 || h.target[0] == '?' {
 		h.target = append([]byte{'/'}, h.target...) // of an absolute form without a path
@@ -91,6 +96,12 @@ func (r *request) appendHead(dst []byte, rt *route, authority []byte, chunked, w
 		h.host = authority
 	case r.absolute:
 		h.host = r.host
+	}
+	if s := rt.shape; s != nil {
+		h.rules, h.facts, h.forwarded = s.request, f, s.forwarded
+		if s.request != nil && s.request.host != nil && len(f.sent) > 0 {
+			h.host = f.sent
+		}
 	}
 	return h.appendTo(dst, &r.fields)
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/metrics"
@@ -21,6 +23,8 @@ type Runtime struct {
 	listeners map[string]*listenerPolicy
 	pools     *balancer.Pools
 
+	tokenParameters []string // query parameters that carry tokens on some route
+
 	// Filled by Swap, before the Runtime is visible to any request.
 	upstreams map[*balancer.Backend]*upstream
 }
@@ -30,16 +34,22 @@ type listenerPolicy struct {
 	name    string
 	trusted []netip.Prefix
 	maxBody int64 // bytes; 0: no limit
+	// local is the answer to every request; nil: routes decide.
+	local *localAnswer
 }
 
 // route is one compiled route.
 type route struct {
 	name         string
-	pool         *balancer.Pool
+	pool         *balancer.Pool // nil: local
+	local        *localAnswer   // nil: pool
 	preserveHost bool
-	strip        string // without a slash at its end; empty: nothing
+	strip        string   // without a slash at its end; empty: nothing
+	rewrite      *rewrite // after strip; nil: the path stays
+	shape        *shape   // nil: nothing else changes
 	timeouts     config.RouteTimeouts
 	retries      int
+	guard        *guard // nil: anybody may come in
 
 	hash   key // of the pool's hash_key
 	sticky key // of the pool's stickiness
@@ -66,10 +76,16 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 			}
 			p.trusted = append(p.trusted, prefix)
 		}
+		if l.RedirectHTTPS != 0 {
+			p.local = &localAnswer{status: fasthttp.StatusPermanentRedirect, to: toHTTPS(l.RedirectHTTPS)}
+		}
 		rt.listeners[l.Name] = p
 	}
 	for i, r := range cfg.Routes {
 		compiled, err := compileRoute(r, cfg, pools)
+		if err == nil {
+			compiled.guard, err = compileGuard(r)
+		}
 		if err == nil {
 			err = rt.router.add(compiled, r.Hosts, cmp.Or(r.Path, "/"))
 		}
@@ -78,6 +94,9 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 			continue
 		}
 		rt.routes = append(rt.routes, compiled)
+		if g := compiled.guard; g != nil && g.from.from == keyQuery {
+			rt.tokenParameters = append(rt.tokenParameters, g.from.name)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("compile routes: %w", err)
@@ -94,10 +113,22 @@ func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*r
 		timeouts:     r.Timeouts,
 		retries:      r.Retries,
 	}
+	var err error
+	if compiled.local, err = compileLocal(r); err != nil {
+		return nil, err
+	}
+	if compiled.rewrite, err = compileRewrite(r.Rewrite); err != nil {
+		return nil, err
+	}
+	if compiled.shape, err = compileShape(r, compiled); err != nil {
+		return nil, err
+	}
+	if compiled.local != nil {
+		return compiled, nil
+	}
 	if compiled.pool == nil {
 		return nil, fmt.Errorf("pool: there is no pool %q, define it or name another", r.Pool)
 	}
-	var err error
 	if compiled.hash, err = parseKey(cfg.Pools[r.Pool].HashKey); err != nil {
 		return nil, fmt.Errorf("pool %q: hash_key: %w", r.Pool, err)
 	}

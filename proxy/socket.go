@@ -37,6 +37,7 @@ type calling struct {
 	head      []byte // of the request to the backend
 	authority []byte // the Host in head, if it is the backend's own
 	early     []byte // what the client sent behind its handshake
+	facts     *facts // for the rules of the route's shape; nil: it has none
 	accept    [acceptLen]byte
 	secure    bool
 	used      bool // answers were sent on the client's connection before
@@ -53,7 +54,7 @@ func (s *socket) Answer(dst, head []byte) ([]byte, error) {
 		cookie = r.appendCookie(nil, s.lease.Backend(), c.secure)
 	}
 	b := blocks.Get().(*fieldBlock)
-	dst, err := appendSwitching(dst, head, &c.accept, cookie, b)
+	dst, err := appendSwitching(dst, head, &c.accept, cookie, s.route.shape, c.facts, b)
 	b.raw = nil
 	blocks.Put(b)
 	return dst, err

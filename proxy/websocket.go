@@ -71,6 +71,7 @@ func (x *exchange) hijack(taken fasthttp.HijackHandler, lost func()) {
 // and gives x back.
 func (x *exchange) refuseOpening(rule error) {
 	badHandshake.write(&x.ctx.Response, &x.req.id)
+	x.applyRules()
 	x.ctx.Response.SetBody(badHandshake.appendLine(nil, rule.Error(), &x.req.id))
 	x.handshakeRefused(badHandshake, metrics.HandshakeInvalid)
 }
@@ -78,6 +79,7 @@ func (x *exchange) refuseOpening(rule error) {
 // refuseHandshake answers for the backend, and gives x back.
 func (x *exchange) refuseHandshake(c class, result metrics.HandshakeResult) {
 	c.write(&x.ctx.Response, &x.req.id)
+	x.applyRules()
 	x.handshakeRefused(c, result)
 }
 
@@ -107,8 +109,14 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 		c.query.StickyKey = append([]byte(nil), x.query.StickyKey...)
 	}
 	up := x.rt.upstreams[lease.Backend()]
-	c.head = x.req.appendHead(make([]byte, 0, 512+len(x.req.fields.raw)), x.route, up.authority, false, true)
-	if !x.route.preserveHost || len(x.req.host) == 0 {
+	if x.route.shape != nil {
+		x.lease = lease // its backend is one of the facts
+		f := x.facts()
+		f.keep()
+		c.facts = &f
+	}
+	c.head = x.req.appendHead(make([]byte, 0, 512+len(x.req.fields.raw)), x.route, up.authority, c.facts, false, true)
+	if (!x.route.preserveHost || len(x.req.host) == 0) && !x.route.shape.setsHost() {
 		c.authority = up.authority
 	}
 	s.record = x.record()
@@ -185,6 +193,9 @@ func (s *socket) again() bool {
 	s.lease = lease
 	c.attempt++
 	s.route.metrics.Retry()
+	if c.facts != nil {
+		c.head = s.route.shape.renameBackend(c.head, c.facts, lease.Backend().Name())
+	}
 	if c.authority != nil {
 		up := c.rt.upstreams[lease.Backend()]
 		c.head = replaceHost(c.head, c.authority, up.authority)
@@ -200,7 +211,7 @@ func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
 	if err == nil {
 		_ = conn.SetDeadline(time.Now().Add(lingerTime))
 		if c != clientGone {
-			_, _ = conn.Write(c.appendAnswer(nil, &s.id))
+			_, _ = conn.Write(s.ownAnswer(c))
 			linger(conn)
 		}
 		_ = conn.Close()

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/proxy"
 )
 
 func newCheck() *cobra.Command {
@@ -14,8 +17,8 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Say what is wrong with a configuration, or that nothing is",
-		Long: "Reads the file as serve would, environment included. Prints what it holds and ends with 0,\n" +
-			"or prints every mistake, one a line, and ends with 1. Nothing is bound or dialled.",
+		Long: "Reads the file, and those that it names, as serve would, environment included. Prints what it\n" +
+			"holds and ends with 0, or prints every mistake, one a line, and ends with 1. Nothing is bound or dialled.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(path, config.Options{Environ: os.Environ()})
@@ -26,12 +29,39 @@ func newCheck() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errReported
 			}
+			if err := compile(cfg); err != nil {
+				for _, e := range parts(err) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, e)
+				}
+				return errReported
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), "configuration OK: "+cfg.Summary())
 			return nil
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// compile finds what is wrong beyond the file itself: in the files that it
+// names.
+func compile(cfg *config.Config) error {
+	pools, err := balancer.NewRegistry().Compile(cfg.Pools)
+	if err != nil {
+		return err
+	}
+	_, err = proxy.Compile(cfg, pools)
+	return err
+}
+
+// parts takes an error apart that was joined of several.
+func parts(err error) []error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			return joined.Unwrap()
+		}
+	}
+	return []error{err}
 }
 
 // configFlag adds the flag that names the file, without which nothing goes

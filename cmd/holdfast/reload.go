@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +16,8 @@ import (
 type source struct {
 	path      string
 	overrides map[string]any
-	data      []byte // that runs
+	data      []byte            // that runs
+	files     [sha256.Size]byte // of what runs; see fingerprint
 }
 
 // read returns the configuration as it is now, and its bytes.
@@ -31,11 +33,34 @@ func (s *source) read(warn func(config.Warning)) (*config.Config, []byte, error)
 	return cfg, data, err
 }
 
-// reload reads the file again and applies it. Equal bytes do nothing; whatever
-// is wrong leaves everything as it is, and is logged and counted.
+// fingerprint is a hash over the contents of files, such as users and secrets,
+// which change without the configuration's own bytes. One that cannot be read
+// counts as such: whoever needs it says what is wrong with it.
+func fingerprint(files []string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, name := range files {
+		var data []byte
+		info, err := os.Stat(name)
+		if err == nil && info.Mode().IsRegular() { // a pipe would have no end
+			data, err = os.ReadFile(name)
+		}
+		fmt.Fprintf(h, "%q %t %d\n", name, err == nil, len(data))
+		_, _ = h.Write(data)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// reload reads the file again and applies it. Equal bytes, there and in the
+// files that it names, do nothing; whatever is wrong leaves everything as it
+// is, and is logged and counted.
 func (a *app) reload(s *source) {
 	cfg, data, err := s.read(func(w config.Warning) { a.log.Warn("configuration", "warning", w.String()) })
-	if err == nil && bytes.Equal(data, s.data) {
+	var files [sha256.Size]byte
+	if err == nil {
+		files = fingerprint(cfg.Files())
+	}
+	if err == nil && bytes.Equal(data, s.data) && files == s.files {
 		a.log.Info("configuration is unchanged")
 		a.metrics.Reload(true, time.Now())
 		return
@@ -56,7 +81,7 @@ func (a *app) reload(s *source) {
 		a.log.Error("reload failed, the configuration before it stays", "error", err)
 		return
 	}
-	s.data = data
+	s.data, s.files = data, files
 	a.metrics.Reload(true, time.Now())
 	a.log.Info("reloaded", "changes", cmp.Or(config.Diff(was, cfg), "none"), "configuration", cfg.Summary())
 }

@@ -61,7 +61,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		}
 		return err
 	}
-	src.data = data
+	src.data, src.files = data, fingerprint(cfg.Files())
 	log, err := newJournal(cfg.Log)
 	if err != nil {
 		return err

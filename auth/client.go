@@ -1,0 +1,37 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// newClient returns a client that asks once more when a connection failed, and
+// never follows a redirect: the server that was named is the one that is
+// trusted.
+func newClient(idle int) *retryablehttp.Client {
+	return &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport: &http.Transport{
+				DisableCompression:     true,
+				MaxIdleConnsPerHost:    idle,
+				IdleConnTimeout:        30 * time.Second,
+				MaxResponseHeaderBytes: 64 << 10,
+				ForceAttemptHTTP2:      false,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax:     1,
+		RetryWaitMin: 20 * time.Millisecond,
+		RetryWaitMax: 200 * time.Millisecond,
+		Backoff:      retryablehttp.DefaultBackoff,
+		CheckRetry: func(ctx context.Context, _ *http.Response, err error) (bool, error) {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			return err != nil, nil
+		},
+	}
+}

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// writeSecret writes a file that only its owner may read.
+func writeSecret(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatalf("write file: %v", err)
+	}
+}
+
+// A socket opens with a good token in its query alone; without one, and from a
+// page of another origin, no backend hears of it, and no token is logged.
+func TestSocketNeedsToken(t *testing.T) {
+	const secret = "a secret that has 32 bytes or more"
+	file := filepath.Join(t.TempDir(), "secret")
+	writeSecret(t, file, secret+"\n")
+	token := func(audience string, life time.Duration) string {
+		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+			jwt.MapClaims{"aud": audience, "exp": time.Now().Add(life).Unix()}).SignedString([]byte(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	backend := testkit.StartBackend(t, testkit.Echo())
+	p := start(t, setup{rest: fmt.Sprintf(`routes:
+- path: /ws
+  pool: arena
+  origins: ["https://*.example.com"]
+  auth: {jwt: {secret_file: %q, audience: game, from: "query:token"}}
+pools: {arena: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
+
+	good := token("game", time.Hour)
+	socket := testkit.DialRaw(t, p.web, "/ws?token="+good, "Origin: https://play.example.com")
+	socket.SendFrames(testkit.Text("hello").Mask())
+	if f := socket.ReadFrame(patience); string(f.Payload) != "hello" {
+		t.Errorf("echo of %q", f.Payload)
+	}
+	before := backend.Requests()
+	f := func(path, origin string, status int, class string) {
+		t.Helper()
+		resp, body := exchange(t, p.web, testkit.HandshakeRequest(p.web, path, "Origin: "+origin))
+		if resp.StatusCode != status || !strings.Contains(body, "("+class+", request ") {
+			t.Errorf("%s from %s: %d %s; want %d %s", path, origin, resp.StatusCode, body, status, class)
+		}
+	}
+	f("/ws?token="+good, "https://evil.example", http.StatusForbidden, "origin_denied")
+	f("/ws", "https://play.example.com", http.StatusUnauthorized, "token_missing")
+	expired, other := token("game", -time.Hour), token("chat", time.Hour)
+	f("/ws?token="+expired, "https://play.example.com", http.StatusUnauthorized, "token_expired")
+	f("/ws?token="+other, "https://play.example.com", http.StatusUnauthorized, "token_audience")
+	if n := backend.Requests() - before; n != 0 {
+		t.Errorf("%d refused handshakes reached the backend", n)
+	}
+	if n := p.metric("holdfast_handshakes_total", `result="denied"`); n != 4 {
+		t.Errorf("%v handshakes are counted as denied, want 4", n)
+	}
+	socket.SendFrames(testkit.Close(1000, "").Mask())
+	lines := p.accessLines("access.log", 5)
+	logged := fmt.Sprint(lines) + p.read("access.log") + p.log()
+	for _, secret := range []string{good, expired, other, secret} {
+		if strings.Contains(logged, secret) {
+			t.Errorf("the logs hold %s", secret)
+		}
+	}
+}
+
+// A changed users file is taken at SIGHUP although the configuration is the
+// same, and one with a mistake is not.
+func TestUsersFileIsReloaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	users := func(password string) {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeSecret(t, file, "ada:"+string(hash)+"\n")
+	}
+	users("first")
+	backend := testkit.StartBackend(t, nil)
+	p := start(t, setup{rest: fmt.Sprintf(`routes: [{pool: web, auth: {basic: {users_file: %q}}}]
+pools: {web: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
+	client := newClient(t)
+	f := func(password string, status int) {
+		t.Helper()
+		req := request(t, "GET", "http://"+p.web+"/", nil)
+		req.SetBasicAuth("ada", password)
+		if resp, body := fetch(t, client, req); resp.StatusCode != status {
+			t.Errorf("password %s: %d %s, want %d", password, resp.StatusCode, body, status)
+		}
+	}
+	f("first", http.StatusOK)
+	f("second", http.StatusUnauthorized)
+	p.reload()
+	p.logged("configuration is unchanged")
+
+	users("second")
+	p.reload()
+	f("second", http.StatusOK)
+	f("first", http.StatusUnauthorized) // however lately it was right
+
+	writeSecret(t, file, "# nobody\nada:plain\n")
+	p.reload()
+	p.logged("users:2: the password of")
+	f("second", http.StatusOK)
+	p.checkReloads(3, 1)
+}

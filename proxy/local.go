@@ -1,0 +1,83 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+// localAnswer is what a route answers that leads to no backend.
+type localAnswer struct {
+	status int
+	to     template // of Location; nil: none
+	body   string
+}
+
+// compileLocal returns nil for a route that leads to a pool.
+func compileLocal(r config.Route) (*localAnswer, error) {
+	switch {
+	case r.Redirect != nil:
+		to, err := compileTemplate(r.Redirect.To, config.RedirectVariables)
+		if err != nil {
+			return nil, fmt.Errorf("redirect: to: %w", err)
+		}
+		return &localAnswer{status: r.Redirect.Status, to: to}, nil
+	case r.Respond != nil:
+		return &localAnswer{status: r.Respond.Status, body: r.Respond.Body}, nil
+	}
+	return nil, nil
+}
+
+// toHTTPS is the Location of listeners.redirect_https.
+func toHTTPS(port int) template {
+	t := template{{text: "https://"}, {variable: varHost}}
+	if port != 443 {
+		t = append(t, piece{text: ":" + strconv.Itoa(port)})
+	}
+	return append(t, piece{variable: varPath}, piece{variable: varQueryBehindMark})
+}
+
+// local returns the answer of a listener or route that needs no backend; nil
+// if a backend is to answer.
+func (x *exchange) local() *localAnswer {
+	if x.route == nil {
+		return x.l.local
+	}
+	return x.route.local
+}
+
+// answerLocally answers without a backend, and gives x back.
+func (x *exchange) answerLocally(a *localAnswer) {
+	f := x.facts()
+	target := x.req.target
+	if x.route != nil && a.to != nil {
+		target = x.route.appendTarget(nil, target)
+	}
+	f.path, f.query, _ = bytes.Cut(target, []byte{'?'})
+	if len(f.path) == 0 || f.path[0] != '/' {
+		f.path = rootPath // of an absolute form without a path, or "*"
+	}
+	resp := &x.ctx.Response
+	if a.to != nil {
+		if !isAuthority(x.req.host) {
+			x.refuse(badHost)
+			return
+		}
+		resp.Header.SetBytesV("Location", a.to.appendTo(nil, &f))
+	}
+	resp.SetStatusCode(a.status)
+	if a.body != "" {
+		resp.Header.SetContentType("text/plain; charset=utf-8")
+		resp.SetBodyString(a.body)
+	}
+	if a.status != fasthttp.StatusNoContent && a.status != fasthttp.StatusNotModified {
+		x.bytesOut = int64(len(a.body))
+	}
+	x.applyRules()
+	x.closeIfUnread()
+	x.finish(ok)
+}
