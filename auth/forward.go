@@ -32,7 +32,7 @@ type Answer struct {
 // Passes tells whether the request may go on.
 func (a *Answer) Passes() bool { return a.Status >= 200 && a.Status < 300 }
 
-// ErrBroken: the server answered, and nothing that can be obeyed.
+// ErrBroken means that the server answered, and nothing that can be obeyed.
 var ErrBroken = errors.New("auth server gave no usable answer")
 
 // NewForward returns a Forward to url, which it does not dial yet.

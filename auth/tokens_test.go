@@ -232,6 +232,7 @@ func TestKeysRotate(t *testing.T) {
 		tokens := NewTokens(keys, "")
 		f := func(what string, key ed25519.PrivateKey, kid string, want Verdict, fetches int64) {
 			t.Helper()
+			synctest.Wait() // for a fetch that is due at this very moment
 			before := l.fetched.Load()
 			if got := tokens.Check(sign(t, jwt.SigningMethodEdDSA, key, kid, claims())); got != want {
 				t.Errorf("%s: verdict %d, want %d", what, got, want)
