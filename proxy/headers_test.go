@@ -225,7 +225,7 @@ func FuzzRequestHead(f *testing.F) {
 		var in fasthttp.RequestHeader
 		in.DisableNormalizing()
 		if in.Read(bufio.NewReaderSize(bytes.NewReader(append([]byte("GET /x HTTP/1.1\r\n"), raw...)), 1<<16)) != nil {
-			t.Skip()
+			return // not a header that fasthttp lets through
 		}
 		var b fieldBlock
 		b.parse(in.RawHeaders())
