@@ -40,11 +40,8 @@ type loop struct {
 	closing   atomic.Bool
 	done      chan struct{}
 
-	_       [64]byte // the counters have cache lines of their own
-	pairs   atomic.Int64
-	dialing atomic.Int64
-	bytes   [2]atomic.Uint64
-	frames  [2][kinds]atomic.Uint64
+	_ [64]byte // the counters have cache lines of their own
+	counters
 }
 
 func newLoop() (*loop, error) {
@@ -60,19 +57,6 @@ func newLoop() (*loop, error) {
 	}
 	go l.run()
 	return l, nil
-}
-
-func (l *loop) load() int64 { return l.pairs.Load() + l.dialing.Load() }
-
-func (l *loop) stats(s *Stats) {
-	s.Pairs += l.pairs.Load()
-	s.Dialing += l.dialing.Load()
-	for side := range l.bytes {
-		s.Bytes[side] += l.bytes[side].Load()
-		for k := range l.frames[side] {
-			s.Frames[side][k] += l.frames[side][k].Load()
-		}
-	}
 }
 
 func (l *loop) farewell(f *farewell) {

@@ -26,27 +26,11 @@ type portable struct {
 	joints map[*joint]struct{}
 	bye    *farewell
 
-	all     sync.WaitGroup
-	pairs   atomic.Int64
-	dialing atomic.Int64
-	bytes   [2]atomic.Uint64
-	frames  [2][kinds]atomic.Uint64
+	all sync.WaitGroup
+	counters
 }
 
 func newPortable() *portable { return &portable{joints: map[*joint]struct{}{}} }
-
-func (e *portable) load() int64 { return e.pairs.Load() + e.dialing.Load() }
-
-func (e *portable) stats(s *Stats) {
-	s.Pairs += e.pairs.Load()
-	s.Dialing += e.dialing.Load()
-	for side := range e.bytes {
-		s.Bytes[side] += e.bytes[side].Load()
-		for k := range e.frames[side] {
-			s.Frames[side][k] += e.frames[side][k].Load()
-		}
-	}
-}
 
 func (e *portable) farewell(f *farewell) {
 	e.mu.Lock()
@@ -286,10 +270,8 @@ func (j *joint) pass(from int, b []byte) bool {
 	} else {
 		scan.Scan(b, &t)
 	}
-	for k, n := range t {
-		j.frames[from] += uint64(n)
-		j.e.frames[from][k].Add(uint64(n))
-	}
+	j.frames[from] += t.Total()
+	j.e.tally(from, &t)
 	if scan.Closed() {
 		j.note(ender(from), "close frame")
 	}

@@ -185,12 +185,8 @@ func (l *loop) inspect(p *pair, from int, b []byte) []byte {
 	} else {
 		src.scan.Scan(b, &t)
 	}
-	for k, n := range t {
-		if n != 0 {
-			src.frames += uint64(n)
-			l.frames[from][k].Add(uint64(n))
-		}
-	}
+	src.frames += t.Total()
+	l.tally(from, &t)
 	if src.scan.Closed() {
 		p.note(ender(from), "close frame")
 		if p.state == leaving && from == Client {

@@ -1,0 +1,36 @@
+package relay
+
+import "sync/atomic"
+
+// counters are what an engine counts: written by its goroutines, read by
+// anybody.
+type counters struct {
+	pairs   atomic.Int64
+	dialing atomic.Int64
+	bytes   [2]atomic.Uint64
+	frames  [2][kinds]atomic.Uint64
+}
+
+// load returns the pairs there are, dialing ones included.
+func (c *counters) load() int64 { return c.pairs.Load() + c.dialing.Load() }
+
+// stats adds the counters to s.
+func (c *counters) stats(s *Stats) {
+	s.Pairs += c.pairs.Load()
+	s.Dialing += c.dialing.Load()
+	for side := range c.bytes {
+		s.Bytes[side] += c.bytes[side].Load()
+		for k := range c.frames[side] {
+			s.Frames[side][k] += c.frames[side][k].Load()
+		}
+	}
+}
+
+// tally counts the frames that a side has begun.
+func (c *counters) tally(from int, t *Tally) {
+	for k, n := range t {
+		if n != 0 { // most are: an atomic addition costs more than this look
+			c.frames[from][k].Add(uint64(n))
+		}
+	}
+}
