@@ -39,7 +39,7 @@ type app struct {
 	admin   *adminServer      // nil: none
 
 	running  atomic.Pointer[config.Config] // cfg, for the admin's goroutines
-	notReady atomic.Pointer[error]         // nil: ready
+	notReady atomic.Pointer[error]         // nil: ready; the command says when
 	failed   chan error                    // a part that could not go on
 }
 
@@ -122,7 +122,6 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	change.Commit()
 	a.cfg = cfg
 	a.running.Store(cfg)
-	a.notReady.Store(nil)
 	// What may take a moment comes when all is in force.
 	a.prober.Reconcile(a.targets(pools, cfg))
 	a.swapAccess(access)

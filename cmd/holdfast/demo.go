@@ -59,6 +59,7 @@ func runDemo(cmd *cobra.Command, listen, adminAddress string, servers int) error
 	if err := a.apply(cfg); err != nil {
 		return fmt.Errorf("%w\n(--listen and --admin choose other addresses)", err)
 	}
+	a.notReady.Store(nil)
 	greet(cmd.OutOrStdout(), a, fleet, servers)
 	for {
 		select {

@@ -82,6 +82,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		}
 		defer func() { _ = os.Remove(pidFile) }()
 	}
+	a.notReady.Store(nil)
 	log.Info("serving", "configuration", cfg.Summary(), "pid", os.Getpid(), "version", version())
 	for {
 		select {
