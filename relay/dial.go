@@ -33,6 +33,7 @@ func (l *loop) start(c *Call) error {
 	}
 	now := l.clock()
 	p := &pair{
+		id:    c.ID,
 		owner: c.Owner,
 		wheel: -1,
 		last:  now,
@@ -201,6 +202,7 @@ func (l *loop) begin(p *pair, first, early []byte) {
 	c := p.call
 	p.call = nil
 	p.state = open
+	l.table.name(p)
 	p.last, p.began = l.now, l.now
 	l.dialing.Add(-1)
 	l.pairs.Add(1)

@@ -34,7 +34,8 @@
 // back through [Owner.Failed]. From [Owner.Opened] on both descriptors belong
 // to the loop until [Owner.Closed], which comes after they are closed. A pair
 // is touched by its loop alone; an Owner's methods are called on the loop and
-// must not block.
+// must not block. Other goroutines ask: [Relay.End] and [Relay.Each] leave an
+// order with the loop, which obeys between two turns of its pairs.
 //
 // # How an end travels
 //

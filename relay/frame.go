@@ -1,6 +1,9 @@
 package relay
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // Frame kinds, as [Tally] counts them (RFC 6455, section 5.2).
 const (
@@ -176,10 +179,15 @@ func headerSize(b1 byte) int {
 }
 
 // appendClose appends an unmasked Close frame, as a server sends it (RFC 6455,
-// section 5.5.1). The reason is cut to the 123 bytes that fit.
+// section 5.5.1). The reason is cut to the 123 bytes that fit, between two
+// characters of it.
 func appendClose(dst []byte, code uint16, reason string) []byte {
 	if len(reason) > 123 {
-		reason = reason[:123]
+		n := 123
+		for n > 0 && !utf8.RuneStart(reason[n]) {
+			n--
+		}
+		reason = reason[:n]
 	}
 	dst = append(dst, 0x88, byte(2+len(reason)))
 	dst = binary.BigEndian.AppendUint16(dst, code)

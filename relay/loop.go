@@ -32,10 +32,11 @@ type loop struct {
 	out  []byte    // what is put together to be sent
 	pool [][]byte  // spare buffers for what a side has not taken
 	work []*pair   // pairs whose turn ended before their bytes did
+	todo []order   // taken out of the inbox, not done yet
 	bye  *farewell // once one was ordered: new pairs are refused
 
-	// Orders from other goroutines, looked at on a wake-up.
-	orders    atomic.Pointer[farewell]
+	// What other goroutines want, looked at on a wake-up.
+	inbox     inbox
 	newcomers atomic.Pointer[pair]
 	closing   atomic.Bool
 	done      chan struct{}
@@ -59,11 +60,6 @@ func newLoop() (*loop, error) {
 	return l, nil
 }
 
-func (l *loop) farewell(f *farewell) {
-	l.orders.Store(f)
-	l.poll.Wake()
-}
-
 func (l *loop) close() {
 	first := l.closing.CompareAndSwap(false, true)
 	if first {
@@ -75,6 +71,9 @@ func (l *loop) close() {
 	}
 }
 
+// at returns t on the loop's clock, and now if it has passed.
+func (l *loop) at(t time.Time) int64 { return max(l.now, t.Sub(l.began).Milliseconds()) }
+
 func (l *loop) clock() int64 { return time.Since(l.began).Milliseconds() }
 
 // run is the loop's goroutine.
@@ -83,7 +82,7 @@ func (l *loop) run() {
 	events := make([]sys.Event, 512)
 	for {
 		var n int
-		if len(l.work) > 0 {
+		if len(l.work)+len(l.todo) > 0 {
 			n = l.poll.Poll(events)
 		} else {
 			n = l.poll.Wait(events, l.wheel.wait(l.clock()))
@@ -93,6 +92,7 @@ func (l *loop) run() {
 			l.event(&events[i])
 		}
 		l.overtime()
+		l.obey()
 		if l.closing.Load() {
 			l.table.each(l.cut)
 			if l.load() == 0 {
@@ -113,11 +113,7 @@ func (l *loop) event(ev *sys.Event) {
 	if token == sys.WakeToken {
 		l.poll.Woken()
 		l.welcome()
-		if f := l.orders.Swap(nil); f != nil {
-			l.bye = f
-			due := max(l.now, f.at.Sub(l.began).Milliseconds())
-			l.table.each(func(p *pair) { l.leave(p, f.code, f.reason, due) })
-		}
+		l.todo = append(l.todo, l.inbox.take()...)
 		return
 	}
 	p := l.table.get(token >> 1)

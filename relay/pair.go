@@ -50,6 +50,7 @@ type pair struct {
 	slot    uint32 // in the table
 	gen     uint32 // of that slot
 
+	id     uint64
 	owner  Owner
 	reason string
 
@@ -95,6 +96,19 @@ func (p *pair) limit() int64 {
 		return half
 	}
 	return p.idle
+}
+
+// live tells what the pair is.
+func (p *pair) live(now int64) Live {
+	return Live{
+		ID:      p.id,
+		Owner:   p.owner,
+		Bytes:   [2]uint64{p.ends[Client].bytes, p.ends[Backend].bytes},
+		Frames:  [2]uint64{p.ends[Client].frames, p.ends[Backend].frames},
+		Age:     time.Duration(now-p.began) * time.Millisecond,
+		Idle:    time.Duration(now-p.last) * time.Millisecond,
+		Leaving: p.state == leaving,
+	}
 }
 
 // summary tells what the pair was.

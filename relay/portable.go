@@ -23,24 +23,20 @@ import (
 // a farewell lets handshakes run to their own deadlines.
 type portable struct {
 	mu     sync.Mutex // guards joints, bye
-	joints map[*joint]struct{}
+	joints map[uint64]*joint
 	bye    *farewell
 
-	all sync.WaitGroup
+	running sync.WaitGroup
 	counters
 }
 
-func newPortable() *portable { return &portable{joints: map[*joint]struct{}{}} }
+func newPortable() *portable { return &portable{joints: map[uint64]*joint{}} }
 
 func (e *portable) farewell(f *farewell) {
 	e.mu.Lock()
 	e.bye = f
-	all := make([]*joint, 0, len(e.joints))
-	for j := range e.joints {
-		all = append(all, j)
-	}
 	e.mu.Unlock()
-	for _, j := range all {
+	for _, j := range e.all() {
 		j.leave(f.code, f.reason, time.Until(f.at))
 	}
 }
@@ -50,17 +46,18 @@ func (e *portable) close() {
 	if e.bye == nil {
 		e.bye = &farewell{}
 	}
-	for j := range e.joints {
+	for _, j := range e.joints {
 		j.note(ByHoldfast, "stopped")
 		j.cut()
 	}
 	e.mu.Unlock()
-	e.all.Wait()
+	e.running.Wait()
 }
 
 // joint is a pair of the portable engine.
 type joint struct {
 	e     *portable
+	id    uint64
 	owner Owner
 	conns [2]net.Conn
 	idle  time.Duration
@@ -68,14 +65,14 @@ type joint struct {
 	last  atomic.Int64 // nanoseconds since began
 
 	// toClient serialises what is written to the client, so that a Close goes
-	// in between two frames. It guards scans[Backend], said and bye.
+	// in between two frames. It guards scans[Backend] and said.
 	toClient sync.Mutex
 	said     bool
-	bye      *farewell
+	bye      atomic.Pointer[farewell] // set once
 
 	scans  [2]Scanner
-	bytes  [2]uint64
-	frames [2]uint64
+	bytes  [2]atomic.Uint64
+	frames [2]atomic.Uint64
 	eof    [2]atomic.Bool
 
 	noteOnce sync.Once
@@ -111,7 +108,7 @@ func (e *portable) open(c *Call) error {
 		return ErrStopping
 	}
 	e.dialing.Add(1)
-	e.all.Go(func() { e.dial(c, client) }) // under mu, so that close waits for it
+	e.running.Go(func() { e.dial(c, client) }) // under mu, so that close waits for it
 	e.mu.Unlock()
 	sys.Close(c.Client)
 	return nil
@@ -166,7 +163,7 @@ func (e *portable) dial(c *Call, client net.Conn) {
 		fail(Failure{Cause: NotUpgraded, Err: err, Backend: fd, Received: received})
 		return
 	}
-	j := &joint{e: e, owner: c.Owner, conns: [2]net.Conn{client, conn}, idle: c.Idle, began: time.Now()}
+	j := &joint{e: e, id: c.ID, owner: c.Owner, conns: [2]net.Conn{client, conn}, idle: c.Idle, began: time.Now()}
 	e.mu.Lock()
 	if e.bye != nil {
 		e.mu.Unlock()
@@ -174,7 +171,7 @@ func (e *portable) dial(c *Call, client net.Conn) {
 		fail(Failure{Cause: Stopping, Backend: -1})
 		return
 	}
-	e.joints[j] = struct{}{}
+	e.joints[j.id] = j
 	e.mu.Unlock()
 	j.run(c.Early, out, early)
 }
@@ -203,7 +200,7 @@ func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	j.timer.Stop()
 	j.cut()
 	e.mu.Lock()
-	delete(e.joints, j)
+	delete(e.joints, j.id)
 	e.mu.Unlock()
 	e.pairs.Add(-1)
 	j.owner.Closed(j.summary())
@@ -250,11 +247,11 @@ func (j *joint) pass(from int, b []byte) bool {
 		defer j.toClient.Unlock()
 	}
 	var t Tally
-	j.bytes[from] += uint64(len(b))
+	j.bytes[from].Add(uint64(len(b)))
 	j.e.bytes[from].Add(uint64(len(b)))
 	scan := &j.scans[from]
 	out := b
-	if to == Client && (j.said || j.bye != nil) {
+	if bye := j.bye.Load(); to == Client && bye != nil {
 		out = nil
 		for len(b) > 0 {
 			n := scan.Next(b, &t)
@@ -262,7 +259,7 @@ func (j *joint) pass(from int, b []byte) bool {
 				out = append(out, b[:n]...)
 				if scan.Boundary() {
 					j.said = true
-					out = appendClose(out, j.bye.code, j.bye.reason)
+					out = appendClose(out, bye.code, bye.reason)
 				}
 			}
 			b = b[n:]
@@ -270,7 +267,7 @@ func (j *joint) pass(from int, b []byte) bool {
 	} else {
 		scan.Scan(b, &t)
 	}
-	j.frames[from] += t.Total()
+	j.frames[from].Add(t.Total())
 	j.e.tally(from, &t)
 	if scan.Closed() {
 		j.note(ender(from), "close frame")
@@ -295,19 +292,21 @@ func (j *joint) broke(side int) {
 }
 
 // leave has the client read a Close between two frames and cuts the pair after
-// within.
+// within. The first order stands, but for a time that is over later.
 func (j *joint) leave(code uint16, reason string, within time.Duration) {
-	j.note(ByHoldfast, reason)
+	first := j.bye.CompareAndSwap(nil, &farewell{code: code, reason: reason})
+	if first {
+		j.note(ByHoldfast, reason)
+	}
 	time.AfterFunc(within, j.cut)
+	if !first {
+		return
+	}
 	// A client that reads nothing holds the lock: the pair then ends by the
 	// deadline, or as soon as the frame in the way has passed.
 	go func() {
 		j.toClient.Lock()
 		defer j.toClient.Unlock()
-		if j.bye != nil {
-			return
-		}
-		j.bye = &farewell{code: code, reason: reason}
 		if scan := &j.scans[Backend]; !j.said && scan.Boundary() {
 			j.said = true
 			if !scan.Closed() {
@@ -342,13 +341,14 @@ func (j *joint) silent() {
 }
 
 func (j *joint) summary() Summary {
-	s := Summary{Bytes: j.bytes, Frames: j.frames, Ender: j.ender, Reason: j.reason, Opened: time.Since(j.began)}
+	now := j.live()
+	s := Summary{Bytes: now.Bytes, Frames: now.Frames, Ender: j.ender, Reason: j.reason, Opened: time.Since(j.began)}
 	j.toClient.Lock()
 	defer j.toClient.Unlock()
 	if j.ender != ByHoldfast {
 		s.Code = j.scans[j.ender].CloseCode()
-	} else if j.bye != nil {
-		s.Code = j.bye.code
+	} else if bye := j.bye.Load(); bye != nil {
+		s.Code = bye.code
 	}
 	if s.Code == 0 {
 		s.Code = 1006

@@ -48,6 +48,9 @@ type Call struct {
 	Connect, Answer time.Duration
 	// Idle ends a pair that was silent both ways for this long; 0: never.
 	Idle time.Duration
+	// ID names the pair for End and Each: not used before in this process,
+	// which a number of NewID is. 0: Open sets it to one.
+	ID uint64
 	// Owner is told what becomes of the pair.
 	Owner Owner
 }
@@ -134,6 +137,21 @@ type Summary struct {
 	Opened time.Duration // from the 101 to the end
 }
 
+// Live is what an open pair is now.
+type Live struct {
+	ID     uint64
+	Owner  Owner
+	Bytes  [2]uint64 // WebSocket bytes delivered by that side
+	Frames [2]uint64 // frames that began in them
+	// Age is the time since the 101, Idle that since a byte last came.
+	Age, Idle time.Duration
+	// RoundTrip is the time that side last took to answer a Ping of ours; 0:
+	// it has answered none.
+	RoundTrip [2]time.Duration
+	// Leaving tells that Holdfast is ending it.
+	Leaving bool
+}
+
 // Stats are totals over all pairs since the relay began, but for Pairs and
 // Dialing, which are current.
 type Stats struct {
@@ -167,16 +185,23 @@ type engine interface {
 	open(c *Call) error
 	load() int64 // pairs, dialing ones included
 	stats(*Stats)
+	each(yield func(*Live) bool) (more bool)
+	dismiss(id uint64, f *farewell) bool
 	farewell(*farewell)
 	close()
 }
 
-// farewell is one order to end every pair.
+// farewell is an order to end one pair, or every one.
 type farewell struct {
 	code   uint16
 	reason string
 	at     time.Time // deadline
 }
+
+var lastID atomic.Uint64
+
+// NewID returns a number for [Call.ID]: 1, 2 and so on.
+func NewID() uint64 { return lastID.Add(1) }
 
 // New starts a relay. Close ends it.
 func New(o Options) (*Relay, error) {
@@ -203,6 +228,9 @@ func (r *Relay) Open(c *Call) error {
 	if r.stopping.Load() {
 		return ErrStopping
 	}
+	if c.ID == 0 {
+		c.ID = NewID()
+	}
 	return r.least().open(c)
 }
 
@@ -227,6 +255,35 @@ func (r *Relay) Stats() (s Stats) {
 		e.stats(&s)
 	}
 	return s
+}
+
+// End ends one pair politely: its client reads a Close with code, which must be
+// one that may be sent, and reason on a frame boundary, and what has not ended
+// after grace is closed. It does not wait for any of that. An earlier order
+// stands, but for a grace that ends later. It is false if no open pair has
+// that id. Thousands of calls in a row wake a loop a few times, and other pairs
+// have their turns in between.
+func (r *Relay) End(id uint64, code uint16, reason string, grace time.Duration) bool {
+	f := &farewell{code: code, reason: reason, at: time.Now().Add(grace)}
+	for _, e := range r.engines {
+		if e.dismiss(id, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// Each yields every open pair as it is at that moment, until yield returns
+// false. A pair that is open throughout is yielded once. Live is valid during
+// the call only. Each loop is asked for a few hundred of its pairs at a time,
+// so that traffic does not wait, and yield may take its time; it is called on
+// the caller's goroutine.
+func (r *Relay) Each(yield func(*Live) bool) {
+	for _, e := range r.engines {
+		if !e.each(yield) {
+			return
+		}
+	}
 }
 
 // Farewell ends every pair politely: each client reads a Close frame with code

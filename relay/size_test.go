@@ -114,3 +114,22 @@ func TestTableTellsGenerationsApart(t *testing.T) {
 		t.Fatalf("%d pairs, want 1", n)
 	}
 }
+
+// BenchmarkLook is what a loop does for one chunk of Each.
+func BenchmarkLook(b *testing.B) {
+	var tab table
+	for range chunkSize {
+		if err := tab.put(&pair{state: open}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	batch := make([]Live, 0, chunkSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		batch = batch[:0]
+		tab.some(0, func(p *pair) { batch = append(batch, p.live(1000)) })
+	}
+	if len(batch) != chunkSize {
+		b.Fatalf("%d pairs", len(batch))
+	}
+}

@@ -21,7 +21,8 @@ var errTableFull = errors.New("event loop holds 1048576 pairs, its limit")
 type table struct {
 	chunks [maxChunks]atomic.Pointer[chunk]
 
-	mu   sync.Mutex // guards free, gens, used
+	mu   sync.Mutex       // guards what follows
+	ids  map[uint64]*pair // open ones
 	free []uint32
 	gens []uint32
 	used uint32
@@ -67,21 +68,49 @@ func (t *table) get(slot uint32) *pair {
 func (t *table) drop(p *pair) {
 	t.chunks[p.slot/chunkSize].Load()[p.slot%chunkSize].Store(nil)
 	t.mu.Lock()
+	delete(t.ids, p.id)
 	t.free = append(t.free, p.slot)
 	t.mu.Unlock()
 }
 
+// name has find return p, until it is dropped.
+func (t *table) name(p *pair) {
+	t.mu.Lock()
+	if t.ids == nil {
+		t.ids = map[uint64]*pair{}
+	}
+	t.ids[p.id] = p
+	t.mu.Unlock()
+}
+
+// find returns the open pair of that id, nil if there is none. Any goroutine
+// may call it, but must not touch the pair.
+func (t *table) find(id uint64) *pair {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ids[id]
+}
+
 // each calls f with every pair that is in the table now.
 func (t *table) each(f func(*pair)) {
-	for i := range t.chunks {
-		c := t.chunks[i].Load()
-		if c == nil {
-			return
-		}
-		for j := range c {
-			if p := c[j].Load(); p != nil {
-				f(p)
-			}
+	for i := 0; t.some(i, f); i++ {
+	}
+}
+
+// some calls f with every pair that is in chunk i now, and is false if there
+// is no such chunk. A pair stays in its chunk for life.
+func (t *table) some(i int, f func(*pair)) bool {
+	if i >= maxChunks {
+		return false
+	}
+	c := t.chunks[i].Load()
+	if c == nil {
+		return false
+	}
+	for j := range c {
+		if p := c[j].Load(); p != nil {
+			f(p)
 		}
 	}
+	return true
 }
