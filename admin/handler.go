@@ -1,45 +1,92 @@
 package admin
 
 import (
-	_ "embed"
-	"encoding/json"
-	"errors"
-	"html/template"
+	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-//go:embed index.html
-var indexPage string
+// policy is what a page of this server may do: load what the server itself
+// serves, and nothing else, from nowhere else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-var indexTemplate = template.Must(template.New("index").Parse(indexPage))
+// endpoints are all that is served, as docs/openapi.yaml describes it.
+func (s *Server) endpoints() []endpoint {
+	const get, post, del = fasthttp.MethodGet, fasthttp.MethodPost, fasthttp.MethodDelete
+	list := []endpoint{
+		{get, "/healthz", open, s.healthz},
+		{get, "/readyz", open, s.readyz},
+		{get, "/api/v1/status", withToken, s.status},
+		{get, "/api/v1/pools", withToken, s.pools},
+		{get, "/api/v1/pools/{pool}", withToken, s.pool},
+		{post, "/api/v1/pools/{pool}/drain", withToken, s.drain},
+		{post, "/api/v1/pools/{pool}/undrain", withToken, s.undrain},
+		{post, "/api/v1/pools/{pool}/maintenance", withToken, s.maintenance},
+		{get, "/api/v1/pools/{pool}/backends", withToken, s.backends},
+		{get, "/api/v1/pools/{pool}/backends/{backend}", withToken, s.backend},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/drain", withToken, s.drain},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/undrain", withToken, s.undrain},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/maintenance", withToken, s.maintenance},
+		{get, "/api/v1/sockets", withToken, s.sockets},
+		{get, "/api/v1/sockets/{id}", withToken, s.socket},
+		{del, "/api/v1/sockets/{id}", withToken, s.closeSocket},
+		{get, "/api/v1/config", withToken, s.config},
+		{post, "/api/v1/reload", withToken, s.reload},
+		{get, "/api/v1/events", withToken, s.events},
+	}
+	if s.opts.Metrics != nil {
+		list = append(list, endpoint{get, "/metrics", withToken, s.metrics})
+	}
+	return append(list, s.page()...)
+}
 
 // handle checks what is common to all paths and passes the request on.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 
 	if !s.hosts.allows(string(ctx.Request.Header.Host())) {
-		sendError(ctx, fasthttp.StatusMisdirectedRequest,
-			"the Host header names another machine: use localhost, 127.0.0.1 or the host of admin.address")
+		errMisdirected.send(ctx)
 		return
 	}
-	serve, ok := s.routes[string(ctx.Path())]
-	if !ok {
-		sendError(ctx, fasthttp.StatusNotFound, "no such path: / lists those that exist")
+	e, values, methods := find(s.routes, string(ctx.Method()), string(ctx.URI().PathOriginal()))
+	switch {
+	case e != nil:
+	case methods == nil:
+		errNoPath.send(ctx)
+		return
+	default:
+		h.Set("Allow", strings.Join(methods, ", "))
+		(&Problem{fasthttp.StatusMethodNotAllowed, "this path does not answer " + string(ctx.Method()), "wrong_method",
+			"use " + strings.Join(methods, " or ")}).send(ctx)
 		return
 	}
-	if !ctx.IsGet() && !ctx.IsHead() {
-		h.Set("Allow", "GET, HEAD")
-		sendError(ctx, fasthttp.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+	if e.access == withToken && !s.authorized(ctx) {
+		h.Set("WWW-Authenticate", `Bearer realm="holdfast"`)
+		errToken.send(ctx)
 		return
 	}
-	serve(ctx)
+	// Reading is safe: a browser keeps an answer from pages of other origins.
+	if e.method != fasthttp.MethodGet && !sameSite(&ctx.Request.Header) {
+		errCrossSite.send(ctx)
+		return
+	}
+	e.serve(ctx, values)
 }
 
-func (s *Server) healthz(ctx *fasthttp.RequestCtx) {
+// authorized tells whether a request shows the token that runs, or none is
+// asked for.
+func (s *Server) authorized(ctx *fasthttp.RequestCtx) bool {
+	return s.token.Load().allows(string(ctx.Request.Header.Peek("Authorization")))
+}
+
+func (s *Server) healthz(ctx *fasthttp.RequestCtx, _ params) {
 	sendJSON(ctx, fasthttp.StatusOK, struct {
 		Status string `json:"status"`
 	}{"alive"})
@@ -49,75 +96,70 @@ func (s *Server) healthz(ctx *fasthttp.RequestCtx) {
 type readiness struct {
 	Status string `json:"status"` // ready | not ready
 	Reason string `json:"reason,omitempty"`
-	// PoolsDown names the pools in which no backend is usable.
+	// PoolsDown names the pools in which no backend is usable, to those who
+	// may see pools.
 	PoolsDown []string `json:"pools_down,omitempty"`
 }
 
-func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
+func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ params) {
 	if err := s.opts.Ready(); err != nil {
 		ctx.Response.Header.Set("Retry-After", "1")
 		sendJSON(ctx, fasthttp.StatusServiceUnavailable, readiness{Status: "not ready", Reason: err.Error()})
 		return
 	}
 	body := readiness{Status: "ready"}
-	for _, p := range s.snapshot() {
-		if p.Usable == 0 {
-			body.PoolsDown = append(body.PoolsDown, p.Name)
+	if s.authorized(ctx) {
+		for _, p := range s.snapshot() {
+			if p.Usable == 0 {
+				body.PoolsDown = append(body.PoolsDown, p.Name)
+			}
 		}
 	}
 	sendJSON(ctx, fasthttp.StatusOK, body)
 }
 
-func (s *Server) pools(ctx *fasthttp.RequestCtx) {
-	sendJSON(ctx, fasthttp.StatusOK, struct {
-		Pools []Pool `json:"pools"`
-	}{s.snapshot()})
+// Status is the process as a whole, as /api/v1/status shows it.
+type Status struct {
+	Version       string        `json:"version"`
+	Began         time.Time     `json:"began"`
+	Now           time.Time     `json:"now"`
+	Ready         bool          `json:"ready"`
+	Reason        string        `json:"reason,omitempty"`
+	Configuration Configuration `json:"configuration"`
+	// Totals of all sockets since the process began.
+	ClientToBackend Flow `json:"client_to_backend"`
+	BackendToClient Flow `json:"backend_to_client"`
 }
 
-func (s *Server) index(ctx *fasthttp.RequestCtx) {
-	ctx.SetContentType("text/html; charset=utf-8")
-	err := indexTemplate.Execute(ctx, struct {
-		Version string
-		Metrics bool
-	}{s.opts.Version, s.opts.Metrics != nil})
-	if err != nil {
-		s.opts.Log.Error("write admin index", "error", err)
+// Configuration says how the last reload went.
+type Configuration struct {
+	File   string    `json:"file,omitempty"`
+	Loaded time.Time `json:"loaded,omitzero"` // that which runs
+	// Refused is why the newest file does not run; empty: it does.
+	Refused []string `json:"refused,omitempty"`
+}
+
+// Flow is what has passed in one direction.
+type Flow struct {
+	Bytes  uint64 `json:"bytes"`
+	Frames uint64 `json:"frames"`
+}
+
+func (s *Server) status(ctx *fasthttp.RequestCtx, _ params) {
+	st := s.opts.Status()
+	st.Version, st.Now, st.Ready = s.opts.Version, time.Now(), true
+	if err := s.opts.Ready(); err != nil {
+		st.Ready, st.Reason = false, err.Error()
 	}
+	sendJSON(ctx, fasthttp.StatusOK, st)
 }
 
-// badRequest answers what never became a request.
-func badRequest(ctx *fasthttp.RequestCtx, err error) {
-	var small *fasthttp.ErrSmallBuffer
-	switch {
-	case errors.As(err, &small):
-		sendError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request's header is larger than 8 KiB")
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		sendError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request's body is larger than 1 KiB: none is needed here")
-	case isTimeout(err):
-		sendError(ctx, fasthttp.StatusRequestTimeout, "the request was not complete within 10 s")
-	default:
-		sendError(ctx, fasthttp.StatusBadRequest, "this is not an HTTP request")
+func (s *Server) config(ctx *fasthttp.RequestCtx, _ params) {
+	if s.opts.Config == nil {
+		errUnavailable.send(ctx)
+		return
 	}
+	sendJSON(ctx, fasthttp.StatusOK, s.opts.Config())
 }
 
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-func sendError(ctx *fasthttp.RequestCtx, status int, message string) {
-	sendJSON(ctx, status, struct {
-		Error string `json:"error"`
-	}{message})
-}
-
-// sendJSON answers with v, a line to itself so that a terminal shows it well.
-func sendJSON(ctx *fasthttp.RequestCtx, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // only a time beyond the year 9999 can do this
-		status, body = fasthttp.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
-	}
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("application/json")
-	ctx.SetBody(append(body, '\n'))
-}
+func (s *Server) metrics(ctx *fasthttp.RequestCtx, _ params) { s.metricsHandler(ctx) }

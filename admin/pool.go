@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
 
 // Pool is one pool as /api/v1/pools shows it.
 type Pool struct {
@@ -24,6 +28,18 @@ type Backend struct {
 	Why            string    `json:"why"`            // of State
 	Since          time.Time `json:"since,omitzero"` // when State was found first
 	LastProbe      *Probe    `json:"last_probe,omitempty"`
+	Drain          *Drain    `json:"drain,omitempty"` // how far a drain has come
+}
+
+// Drain is the progress of a drain.
+type Drain struct {
+	Began    time.Time `json:"began"`
+	Deadline time.Time `json:"deadline"` // when the last sockets are closed
+	Expected time.Time `json:"expected"` // when the last one will have been told
+	Sockets  int64     `json:"sockets"`  // open when it began
+	Left     int64     `json:"left"`
+	Closed   int64     `json:"closed"` // that were told Close
+	Forced   int64     `json:"forced"` // that were cut, as they did not answer
 }
 
 // State is what health checks find.
@@ -69,4 +85,49 @@ func (s *Server) snapshot() []Pool {
 		}
 	}
 	return pools
+}
+
+func (s *Server) pools(ctx *fasthttp.RequestCtx, _ params) {
+	sendJSON(ctx, fasthttp.StatusOK, struct {
+		Pools []Pool `json:"pools"`
+	}{s.snapshot()})
+}
+
+func (s *Server) pool(ctx *fasthttp.RequestCtx, p params) {
+	for _, pool := range s.snapshot() {
+		if pool.Name == p[0] {
+			sendJSON(ctx, fasthttp.StatusOK, pool)
+			return
+		}
+	}
+	NoPool(p[0]).send(ctx)
+}
+
+func (s *Server) backends(ctx *fasthttp.RequestCtx, p params) {
+	for _, pool := range s.snapshot() {
+		if pool.Name == p[0] {
+			sendJSON(ctx, fasthttp.StatusOK, struct {
+				Backends []Backend `json:"backends"`
+			}{pool.Backends})
+			return
+		}
+	}
+	NoPool(p[0]).send(ctx)
+}
+
+func (s *Server) backend(ctx *fasthttp.RequestCtx, p params) {
+	for _, pool := range s.snapshot() {
+		if pool.Name != p[0] {
+			continue
+		}
+		for _, b := range pool.Backends {
+			if b.Name == p[1] {
+				sendJSON(ctx, fasthttp.StatusOK, b)
+				return
+			}
+		}
+		NoBackend(p[0], p[1]).send(ctx)
+		return
+	}
+	NoPool(p[0]).send(ctx)
 }

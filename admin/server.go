@@ -1,24 +1,23 @@
-// Package admin is the operator's own listener: is the process alive, is it
-// ready, what are its numbers, what do its pools look like.
-//
-//	/               an index of what follows
-//	/healthz        200 as long as the process answers
-//	/readyz         200 while a configuration runs, 503 with the reason before and during shutdown
-//	/metrics        Prometheus
-//	/api/v1/pools   every pool and backend as JSON
+// Package admin is the operator's own listener: what runs, how it is, and what
+// is to become of it. docs/openapi.yaml describes every path; the table in
+// handler.go is their list.
 //
 // Readiness is about this process, not about its backends: if a pool without
 // backends made it unready, one sick pool would take every Holdfast of a fleet
 // out of rotation at once, healthy pools and open sockets with it. /readyz
 // therefore names such pools in its body and stays 200.
 //
-// Nothing here changes state: only GET and HEAD are answered. There is no
-// authentication, so the address should be loopback or a private network; on
-// loopback the Host header must be a name of this machine, so that a web page
-// cannot read the answers by DNS rebinding.
+// # Who is let in
 //
-// What the package shows reaches it through the functions of [Options]. It
-// imports no other package of this module.
+// With a token, whoever shows it; liveness, readiness and the files of the
+// dashboard, which asks for it, are open. Without one, everybody, so the
+// address is then loopback (package config sees to that), and the Host header
+// must be a name of this machine, so that a web page cannot get at the answers
+// by DNS rebinding. Either way, what changes something is refused when a
+// browser says that a page of another origin asks for it.
+//
+// What the package shows and does reaches it through the functions of
+// [Options]. It imports no other package of this module.
 package admin
 
 import (
@@ -28,6 +27,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -38,7 +39,7 @@ import (
 // tools stay far below them.
 const (
 	maxHeaderBytes = 8 << 10
-	maxBodyBytes   = 1 << 10 // no request here needs one
+	maxBodyBytes   = 1 << 10 // but for a plan's
 	maxConns       = 256
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 30 * time.Second
@@ -46,7 +47,8 @@ const (
 )
 
 // Options say where to listen and what to show. All functions are called from
-// request goroutines, several at a time, and must not block.
+// request goroutines, several at a time, and do not block where they do not
+// say so.
 type Options struct {
 	// Listener is bound already, so that whoever reloads a configuration
 	// can fail before anything has changed. The Server owns it from [New] on.
@@ -64,10 +66,33 @@ type Options struct {
 	// they should be shown. The result is the caller's. nil: none.
 	Pools func() []Pool
 
+	// Status describes the process, but for what is told here elsewhere. nil:
+	// nothing more.
+	Status func() Status
+
+	// Config is the configuration as loaded, without its secrets, as
+	// encoding/json takes it. nil: none is shown.
+	Config func() any
+
+	// Sockets lists open sockets, and Socket finds one. They may block for as
+	// long as event loops need to answer. nil: none are shown.
+	Sockets func(SocketQuery) (SocketPage, error)
+	Socket  func(id string) (Socket, bool)
+
+	// Events are what /api/v1/events follows. They outlive the Server. nil:
+	// none.
+	Events *Events
+
+	// Control is what may be done.
+	Control Control
+
+	// Token is what callers must show. Empty: none.
+	Token string
+
 	// Metrics answers /metrics. nil: the path is not found.
 	Metrics http.Handler
 
-	// Version is shown on the index page.
+	// Version is shown on the page and by /api/v1/status.
 	Version string
 
 	// Log takes what goes wrong below HTTP. nil: discarded.
@@ -76,10 +101,16 @@ type Options struct {
 
 // Server answers on one listener, from [Server.Serve] to [Server.Close].
 type Server struct {
-	opts     Options
-	hosts    hostCheck
-	routes   map[string]fasthttp.RequestHandler
-	fasthttp *fasthttp.Server
+	opts           Options
+	hosts          hostCheck
+	routes         []endpoint
+	metricsHandler fasthttp.RequestHandler // nil: none
+	token          atomic.Pointer[token]   // nil: nobody is asked
+	streams        atomic.Int32            // callers that follow events
+	heartbeat      time.Duration
+	closing        chan struct{} // closed by Close
+	closeOnce      sync.Once
+	fasthttp       *fasthttp.Server
 }
 
 // New returns a server that is not serving yet; [Server.Serve] starts it, and
@@ -94,16 +125,20 @@ func New(opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, hosts: newHostCheck(opts.Listener.Addr(), opts.Host)}
-	s.routes = map[string]fasthttp.RequestHandler{
-		"/":             s.index,
-		"/healthz":      s.healthz,
-		"/readyz":       s.readyz,
-		"/api/v1/pools": s.pools,
+	if opts.Status == nil {
+		opts.Status = func() Status { return Status{} }
 	}
+	s := &Server{
+		opts:      opts,
+		hosts:     newHostCheck(opts.Listener.Addr(), opts.Host),
+		heartbeat: heartbeat,
+		closing:   make(chan struct{}),
+	}
+	s.SetToken(opts.Token)
 	if opts.Metrics != nil {
-		s.routes["/metrics"] = fasthttpadaptor.NewFastHTTPHandler(opts.Metrics)
+		s.metricsHandler = fasthttpadaptor.NewFastHTTPHandler(opts.Metrics)
 	}
+	s.routes = s.endpoints()
 	s.fasthttp = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 badRequest,
@@ -121,6 +156,10 @@ func New(opts Options) *Server {
 	return s
 }
 
+// SetToken changes what callers must show from now on; empty: nothing. It may
+// be called at any time.
+func (s *Server) SetToken(text string) { s.token.Store(newToken(text)) }
+
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.opts.Listener.Addr() }
 
@@ -134,9 +173,10 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Close stops accepting, waits for requests under way, and returns when they
-// are done or, with an error, when ctx ends. It may be called more than once.
+// Close stops accepting, ends streams of events, waits for other requests under
+// way, and returns when they are done or, with an error, when ctx ends. It may be called more than once.
 func (s *Server) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() { close(s.closing) })
 	// fasthttp knows the listener only once Serve runs, so close it here too.
 	if err := s.opts.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close admin listener %s: %w", s.Addr(), err)

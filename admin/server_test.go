@@ -121,8 +121,8 @@ func TestPaths(t *testing.T) {
 	f("HEAD", "/metrics", 200, "text/plain", "")
 	f("GET", "/api/v1/pools", 200, "application/json", `"name":"arena-1"`)
 	f("GET", "/nothing", 404, "application/json", `{"error":"no such path`)
-	f("POST", "/healthz", 405, "application/json", `{"error":"only GET`)
-	f("DELETE", "/api/v1/pools", 405, "application/json", `{"error":"only GET`)
+	f("POST", "/healthz", 405, "application/json", `{"error":"this path does not answer`)
+	f("DELETE", "/api/v1/pools", 405, "application/json", `{"error":"this path does not answer`)
 	f("POST", "/nothing", 404, "application/json", `{"error":"no such path`)
 
 	if resp, _ := do(t, "PUT", base+"/readyz", nil); resp.Header.Get("Allow") != "GET, HEAD" {
@@ -145,7 +145,7 @@ func TestPathsWithoutOptions(t *testing.T) {
 
 	f("/readyz", 200, `{"status":"ready"}`)
 	f("/api/v1/pools", 200, `{"pools":[]}`)
-	f("/metrics", 404, `{"error":"no such path: / lists those that exist"}`)
+	f("/metrics", 404, `{"error":"no such path","code":"no_path","remedy":"docs/openapi.yaml lists those that exist"}`)
 }
 
 func TestReadinessFollowsTheProcess(t *testing.T) {

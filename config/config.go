@@ -26,6 +26,9 @@ type Config struct {
 type Admin struct {
 	// Address is host:port. Empty: no admin listener.
 	Address string `koanf:"address"`
+	// Token is what callers must show. Empty: they need none, and Address is
+	// loopback.
+	Token Secret `koanf:"token"`
 }
 
 // Log says what is written where.

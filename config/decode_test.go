@@ -15,7 +15,7 @@ func TestDecodeMistakes(t *testing.T) {
 	// unknown keys
 	f("lisener: 1", `lisener: unknown key, did you mean "listeners"?`)
 	f("routes: [{pool: web}, {path: /a, pool: web, tiemouts: {connect: 1s}}]", `routes[1].tiemouts: unknown key, did you mean "timeouts"?`)
-	f("admin: {token: x}", `admin.token: unknown key, the keys known here are address`)
+	f("admin: {colour: x}", `admin.colour: unknown key, the keys known here are address, token`)
 	f("listeners: [{name: web, address: ':80', max_connections: 5}]",
 		`listeners[0].max_connections: unknown key here, did you mean "limits.max_connections"?`)
 	f("log.level: debug", `"log.level": unknown key, the keys known here are admin, listeners, log, pools, routes, shutdown`)

@@ -172,7 +172,7 @@ func TestEnvNamesAreDistinct(t *testing.T) {
 		}
 		owners[envName(path)] = path
 	}
-	if len(paths) != 7 {
+	if len(paths) != 8 {
 		t.Errorf("%d keys have a variable: %q", len(paths), paths)
 	}
 }

@@ -192,7 +192,7 @@ func TestLayersMistakes(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	checkText(err.Error(), `flags: admin.address: ":9090" can be reached from other machines and a token is not supported yet, use a loopback address such as 127.0.0.1:9090
+	checkText(err.Error(), `flags: admin.address: ":9090" can be reached from other machines: set admin.token, or use a loopback address such as 127.0.0.1:9090
 flags: log.colour: unknown key, the keys known here are access, access_format, file, format, level
 HOLDFAST_LOG_FORMAT: log.format: "xml" is not known, use one of json, text
 t.yaml: log.level: "loud" is not known, use one of debug, info, warn, error

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // listeners checks the listeners and the admin address, which must not want
 // the same sockets.
 func (v validator) listeners(c *Config) {
@@ -45,7 +47,7 @@ func (v validator) listeners(c *Config) {
 	}
 	if c.Admin.Address != "" {
 		bind("admin", "admin.address", c.Admin.Address)
-		v.loopback("admin.address", c.Admin.Address)
+		v.admin(c.Admin)
 	}
 }
 
@@ -68,16 +70,25 @@ func (v validator) limits(path string, l Limits) {
 	}
 }
 
-// loopback keeps the admin listener, which asks nobody for a password, on this
-// machine.
-func (v validator) loopback(path, text string) {
-	address, err := parseListenAddress(text)
+// minToken is how short a token may be: 16 bytes cannot be tried out over a
+// network.
+const minToken = 16
+
+// admin keeps an admin listener that asks for no token on this machine.
+func (v validator) admin(a Admin) {
+	address, err := parseListenAddress(a.Address)
 	switch {
-	case err != nil:
-		return // reported where it was bound
+	case err != nil: // reported where it was bound
 	case address.unix != "":
-		v.check(path, "%q is a Unix socket, write host:port such as 127.0.0.1:9090", text)
-	case !address.ip.IsLoopback():
-		v.check(path, "%q can be reached from other machines and a token is not supported yet, use a loopback address such as 127.0.0.1:9090", text)
+		v.check("admin.address", "%q is a Unix socket, write host:port such as 127.0.0.1:9090", a.Address)
+	case a.Token == "" && !address.ip.IsLoopback():
+		v.check("admin.address", "%q can be reached from other machines: set admin.token, or use a loopback address such as 127.0.0.1:9090", a.Address)
+	}
+	switch {
+	case a.Token == "":
+	case len(a.Token) < minToken:
+		v.check("admin.token", "has %d bytes, use %d or more, such as the output of: openssl rand -hex 32", len(a.Token), minToken)
+	case strings.ContainsFunc(string(a.Token), func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		v.check("admin.token", "has a space or a character that a header cannot carry, use letters, digits and -._~+/=")
 	}
 }

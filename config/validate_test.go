@@ -31,7 +31,10 @@ func TestValidateListeners(t *testing.T) {
 	f(two("127.0.0.1:0", "127.0.0.1:0"), nil...)
 
 	f("admin: {address: '127.0.0.1:8080'}", `admin.address: "127.0.0.1:8080" overlaps ":8080" of listeners[0], give each a port or an IP address of its own`)
-	f("admin: {address: ':9090'}", `admin.address: ":9090" can be reached from other machines and a token is not supported yet, use a loopback address such as 127.0.0.1:9090`)
+	f("admin: {address: ':9090'}", `admin.address: ":9090" can be reached from other machines: set admin.token, or use a loopback address such as 127.0.0.1:9090`)
+	f("admin: {address: ':9090', token: 0123456789abcdef}", nil...)
+	f("admin: {token: short}", `admin.token: has 5 bytes, use 16 or more, such as the output of: openssl rand -hex 32`)
+	f("admin: {token: 'sixteen bytes or more'}", `admin.token: has a space or a character that a header cannot carry, use letters, digits and -._~+/=`)
 	f("admin: {address: 'unix:/run/admin'}", `admin.address: "unix:/run/admin" is a Unix socket, write host:port such as 127.0.0.1:9090`)
 	f("admin: {address: '9090'}", `admin.address: "9090" is not host:port, write it as :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path`)
 	f("admin: {address: '[::1]:9090'}", nil...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +39,18 @@ type app struct {
 	dropped atomic.Uint64     // lines that earlier access logs have dropped
 	admin   *adminServer      // nil: none
 
-	running  atomic.Pointer[config.Config] // cfg, for the admin's goroutines
-	notReady atomic.Pointer[error]         // nil: ready; the command says when
-	failed   chan error                    // a part that could not go on
+	source *source // of the configuration; nil: it comes from no file
+
+	running  atomic.Pointer[config.Config]       // cfg, for the admin's goroutines
+	loaded   atomic.Pointer[admin.Configuration] // how the last reload went
+	notReady atomic.Pointer[error]               // nil: ready; the command says when
+	failed   chan error                          // a part that could not go on
+
+	began    time.Time
+	events   *admin.Events
+	orders   chan func()    // what other goroutines have the command's goroutine do
+	ending   chan struct{}  // closed when it takes no more of them
+	retiring sync.WaitGroup // admin servers that finish their requests
 }
 
 var errStarting = errors.New("no configuration runs yet")
@@ -58,6 +68,10 @@ func newApp(log *journal) (*app, error) {
 		registry: balancer.NewRegistry(),
 		relay:    r,
 		failed:   make(chan error, 1),
+		began:    time.Now(),
+		events:   admin.NewEvents(eventsKept),
+		orders:   make(chan func()),
+		ending:   make(chan struct{}),
 	}
 	a.notReady.Store(&errStarting)
 	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger})
@@ -125,7 +139,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	// What may take a moment comes when all is in force.
 	a.prober.Reconcile(a.targets(pools, cfg))
 	a.swapAccess(access)
-	a.swapAdmin(newAdmin)
+	a.swapAdmin(newAdmin, cfg.Admin.Token)
 	return nil
 }
 
@@ -179,13 +193,21 @@ func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
 		Listener: ln, Host: host, Log: a.log.Logger, Version: version(),
 		Ready:   a.ready,
 		Pools:   a.poolStatus,
+		Status:  a.processStatus,
+		Config:  func() any { return a.running.Load().View() },
+		Events:  a.events,
+		Control: a.control(),
 		Metrics: a.metrics.Handler(),
+		Token:   string(cfg.Token),
 	})}, nil
 }
 
-// swapAdmin starts next and ends the server before it.
-func (a *app) swapAdmin(next *adminServer) {
+// swapAdmin starts next, ends the server before it, and has callers show token.
+func (a *app) swapAdmin(next *adminServer, token config.Secret) {
 	was := a.admin
+	if next != nil {
+		next.SetToken(string(token))
+	}
 	if was == next {
 		return
 	}
@@ -194,8 +216,11 @@ func (a *app) swapAdmin(next *adminServer) {
 		go next.serve(a.failed)
 	}
 	if was != nil {
-		was.close()
-		<-was.done
+		// Not here: the reload may be what one of its requests waits for.
+		a.retiring.Go(func() {
+			was.close()
+			<-was.done
+		})
 	}
 }
 

@@ -4,6 +4,7 @@
 //	holdfast check --config holdfast.yaml   say what is wrong with a file
 //	holdfast demo                           three game servers to play with
 //	holdfast version
+//	holdfast status, sockets, drain, undrain, maintenance, close, reload   see and steer a running one
 //
 // main.go has the commands' frame, one file each has a command, app.go makes
 // the parts and joins them, reload.go changes the configuration of a running
@@ -16,6 +17,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/terminal"
 )
 
 func main() {
@@ -40,5 +43,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServe(), newCheck(), newDemo(), newVersion())
+	root.AddCommand(terminal.Commands()...)
 	return root
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/config"
 )
 
@@ -54,8 +56,13 @@ func fingerprint(files []string) (sum [sha256.Size]byte) {
 // reload reads the file again and applies it. Equal bytes, there and in the
 // files that it names, do nothing; whatever is wrong leaves everything as it
 // is, and is logged and counted.
-func (a *app) reload(s *source) {
-	cfg, data, err := s.read(func(w config.Warning) { a.log.Warn("configuration", "warning", w.String()) })
+func (a *app) reload() admin.Outcome {
+	var outcome admin.Outcome
+	s := a.source
+	cfg, data, err := s.read(func(w config.Warning) {
+		a.log.Warn("configuration", "warning", w.String())
+		outcome.Warnings = append(outcome.Warnings, w.String())
+	})
 	var files [sha256.Size]byte
 	if err == nil {
 		files = fingerprint(cfg.Files())
@@ -63,7 +70,9 @@ func (a *app) reload(s *source) {
 	if err == nil && bytes.Equal(data, s.data) && files == s.files {
 		a.log.Info("configuration is unchanged")
 		a.metrics.Reload(true, time.Now())
-		return
+		a.taken(a.loaded.Load().Loaded, "the configuration is unchanged")
+		outcome.Status = "unchanged"
+		return outcome
 	}
 	was := a.cfg
 	if err == nil {
@@ -71,17 +80,45 @@ func (a *app) reload(s *source) {
 	}
 	if err != nil {
 		a.metrics.Reload(false, time.Now())
-		var list config.Errors
-		if errors.As(err, &list) {
-			for _, e := range list {
-				a.log.Error("configuration", "error", e.Error())
-			}
-			err = fmt.Errorf("mistakes in the file: %d", len(list))
-		}
-		a.log.Error("reload failed, the configuration before it stays", "error", err)
-		return
+		outcome.Status, outcome.Errors = "refused", a.refused(err)
+		return outcome
 	}
 	s.data, s.files = data, files
 	a.metrics.Reload(true, time.Now())
-	a.log.Info("reloaded", "changes", cmp.Or(config.Diff(was, cfg), "none"), "configuration", cfg.Summary())
+	outcome.Status, outcome.Changes = "reloaded", config.Diff(was, cfg)
+	changes := cmp.Or(outcome.Changes, "none")
+	a.log.Info("reloaded", "changes", changes, "configuration", cfg.Summary())
+	a.taken(time.Now(), "reloaded, changes: "+changes)
+	return outcome
+}
+
+// taken notes that the newest file is what runs, since at.
+func (a *app) taken(at time.Time, message string) {
+	a.loaded.Store(&admin.Configuration{File: a.source.path, Loaded: at})
+	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Info, Message: message})
+}
+
+// refused notes that the newest file is not what runs, and returns why: every
+// mistake.
+func (a *app) refused(err error) []string {
+	var mistakes []string
+	var list config.Errors
+	if errors.As(err, &list) {
+		for _, e := range list {
+			a.log.Error("configuration", "error", e.Error())
+			mistakes = append(mistakes, e.Error())
+		}
+		err = fmt.Errorf("mistakes in the file: %d", len(list))
+	} else {
+		for _, e := range parts(err) {
+			mistakes = append(mistakes, e.Error())
+		}
+	}
+	a.log.Error("reload failed, the configuration before it stays", "error", err)
+	now := *a.loaded.Load()
+	now.Refused = mistakes
+	a.loaded.Store(&now)
+	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Error,
+		Message: "refused, the configuration before it stays: " + strings.Join(mistakes, "; ")})
+	return mistakes
 }

@@ -70,11 +70,13 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 	if err != nil {
 		return err
 	}
+	a.source = src
 	if err := a.apply(cfg); err != nil {
 		a.stop(time.Second)
 		return err
 	}
 	a.metrics.Reload(true, time.Now())
+	a.taken(time.Now(), "started with "+cfg.Summary())
 	if pidFile != "" {
 		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil { // #nosec G306 -- a pid is no secret
 			a.stop(time.Second)
@@ -89,10 +91,12 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		case err := <-a.failed:
 			a.stop(a.cfg.Shutdown.Deadline)
 			return err
+		case order := <-a.orders:
+			order()
 		case s := <-signals:
 			switch s {
 			case syscall.SIGHUP:
-				a.reload(src)
+				a.reload()
 			case syscall.SIGUSR1:
 				a.reopen()
 			default:

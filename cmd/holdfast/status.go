@@ -68,12 +68,23 @@ func (a *app) targets(pools *balancer.Pools, cfg *config.Config) []health.Target
 					a.probes.put(key, v)
 					a.registry.SetHealth(key, v.Up, v.Why, v.At)
 					a.metrics.Probe(name, backend, v.OK, v.Latency)
+					if v.Changed {
+						a.events.Publish(healthEvent(name, backend, v))
+					}
 				},
 			})
 		}
 	}
 	a.probes.keep(probed)
 	return targets
+}
+
+func healthEvent(pool, backend string, v health.Verdict) admin.Event {
+	e := admin.Event{Time: v.At, Kind: "health", Level: admin.Warn, Pool: pool, Backend: backend, Message: "down: " + v.Why}
+	if v.Up {
+		e.Level, e.Message = admin.Info, "up: "+v.Why
+	}
+	return e
 }
 
 // poolStatus is what /api/v1/pools shows.

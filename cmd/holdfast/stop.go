@@ -21,6 +21,7 @@ var errStopping = errors.New("shutting down")
 // when nothing is left, by the deadline at the latest; cut is then called off.
 func (a *app) stop(deadline time.Duration) {
 	a.notReady.Store(&errStopping)
+	close(a.ending)
 	ctx, cancel := timeout(deadline)
 	defer cancel()
 	began := time.Now()
@@ -47,6 +48,7 @@ func (a *app) stop(deadline time.Duration) {
 			a.admin.close()
 			<-a.admin.done
 		}
+		a.retiring.Wait()
 	}()
 	select {
 	case <-rest:

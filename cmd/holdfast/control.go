@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/relay"
+)
+
+// eventsKept is how many events the admin API remembers.
+const eventsKept = 1000
+
+var errEnding = admin.Conflict("stopping", "the process is ending", "ask the one that takes its place")
+
+// control is what the admin API may do.
+func (a *app) control() admin.Control {
+	c := admin.Control{SetMode: a.setMode}
+	if a.source != nil {
+		c.Reload = a.orderReload
+	}
+	return c
+}
+
+// onCommand has the command's goroutine run f, and returns when it has. It is
+// false if that goroutine is ending the process and runs nothing else.
+func (a *app) onCommand(f func()) bool {
+	done := make(chan struct{})
+	select {
+	case a.orders <- func() { defer close(done); f() }:
+		<-done
+		return true
+	case <-a.ending:
+		return false
+	}
+}
+
+// orderReload is reload for other goroutines.
+func (a *app) orderReload() (outcome admin.Outcome, err error) {
+	if !a.onCommand(func() { outcome = a.reload() }) {
+		return outcome, errEnding
+	}
+	return outcome, nil
+}
+
+var modes = map[string]balancer.Mode{
+	"ready": balancer.Ready, "drain": balancer.Drain, "maintenance": balancer.Maintenance,
+}
+
+// setMode obeys an operator's order for one backend or a whole pool.
+func (a *app) setMode(o admin.Order) error {
+	known, found := false, false
+	for _, b := range a.registry.Snapshot() {
+		if b.Pool != o.Pool || b.Retired {
+			continue
+		}
+		known = true
+		if o.Backend != "" && b.Name != o.Backend {
+			continue
+		}
+		found = true
+		if b.Mode == modes[o.Mode] || !a.registry.SetMode(b.Key(), modes[o.Mode]) {
+			continue
+		}
+		a.log.Info("mode changed", "pool", b.Pool, "backend", b.Name, "from", b.Mode.String(), "to", o.Mode)
+		a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name,
+			Message: fmt.Sprintf("%s, was %s", o.Mode, b.Mode)})
+	}
+	switch {
+	case !known:
+		return admin.NoPool(o.Pool)
+	case !found:
+		return admin.NoBackend(o.Pool, o.Backend)
+	}
+	return nil
+}
+
+// processStatus is what /api/v1/status shows beside what package admin knows.
+func (a *app) processStatus() admin.Status {
+	st := admin.Status{Began: a.began}
+	if c := a.loaded.Load(); c != nil {
+		st.Configuration = *c
+	}
+	total := a.relay.Stats()
+	st.ClientToBackend = flow(&total, relay.Client)
+	st.BackendToClient = flow(&total, relay.Backend)
+	return st
+}
+
+func flow(s *relay.Stats, side int) admin.Flow {
+	f := admin.Flow{Bytes: s.Bytes[side]}
+	for _, n := range s.Frames[side] {
+		f.Frames += n
+	}
+	return f
+}

@@ -1,0 +1,144 @@
+package terminal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+// maxBody bounds what is read of an answer: a page of sockets has some hundred
+// KiB, a large configuration a few MiB.
+const maxBody = 64 << 20
+
+// client speaks to one admin address.
+type client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// newClient takes HOST:PORT, or a URL for an admin address behind something
+// that speaks TLS.
+func newClient(address, token string) (*client, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	base, err := url.Parse(address)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || strings.Trim(base.Path, "/") != "" {
+		return nil, fmt.Errorf("--admin %q is no address, write HOST:PORT or https://HOST:PORT", address)
+	}
+	base.Path = ""
+	return &client{base: base, token: token, http: &http.Client{
+		// No proxy: it would see the token.
+		Transport: &http.Transport{MaxIdleConns: 2, IdleConnTimeout: time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}}, nil
+}
+
+// refusal is an answer that says no.
+type refusal struct {
+	status int
+	admin.Problem
+	admin.Outcome // of a reload
+	body          []byte
+}
+
+func (r *refusal) Error() string {
+	if r.Message == "" {
+		return fmt.Sprintf("the admin address answers %d %s: is it Holdfast's?", r.status, http.StatusText(r.status))
+	}
+	if r.status == http.StatusUnauthorized {
+		return r.Message + ": use --token, or HOLDFAST_ADMIN_TOKEN"
+	}
+	return r.Problem.Error()
+}
+
+// do sends a request and decodes the answer into to, unless that is nil. The
+// segments of the path are escaped here. It waits for as long as ctx lets it.
+func (c *client) do(ctx context.Context, method string, query url.Values, body io.Reader, to any, segments ...string) error {
+	u := *c.base
+	escaped := make([]string, len(segments))
+	for i, s := range segments {
+		escaped[i] = url.PathEscape(s)
+	}
+	u.Path, u.RawPath = "/api/v1/"+strings.Join(segments, "/"), "/api/v1/"+strings.Join(escaped, "/")
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("ask Holdfast at %s: %w; is it running, and is that its admin.address?", c.base.Host, reason(err))
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base.Host, err)
+	}
+	if resp.StatusCode >= 300 {
+		r := &refusal{status: resp.StatusCode, body: data}
+		_ = json.Unmarshal(data, r) // whatever it is, the status says no
+		return r
+	}
+	if to == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		return fmt.Errorf("read answer of %s: %w; is it Holdfast's admin address?", c.base.Host, err)
+	}
+	return nil
+}
+
+// reason drops the method and the URL from an error of net/http.
+func reason(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func (c *client) get(ctx context.Context, to any, segments ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return c.do(ctx, http.MethodGet, nil, nil, to, segments...)
+}
+
+func (c *client) pools(ctx context.Context) ([]admin.Pool, error) {
+	var answer struct{ Pools []admin.Pool }
+	err := c.get(ctx, &answer, "pools")
+	return answer.Pools, err
+}
+
+func (c *client) status(ctx context.Context) (s admin.Status, err error) {
+	err = c.get(ctx, &s, "status")
+	return s, err
+}
+
+// order posts what is to become of a target.
+func (c *client) order(ctx context.Context, t target, what string, query url.Values) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if t.backend == "" {
+		return c.do(ctx, http.MethodPost, query, nil, nil, "pools", t.pool, what)
+	}
+	return c.do(ctx, http.MethodPost, query, nil, nil, "pools", t.pool, "backends", t.backend, what)
+}

@@ -1,0 +1,53 @@
+package terminal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+func newReload() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the configuration read again, and wait for the outcome",
+		Long: "As SIGHUP does. Prints what has changed, or every mistake in the file, which then changes nothing,\n" +
+			"and ends with 1.",
+		Args: cobra.NoArgs,
+	}
+	dial := remote(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := interruptible(cmd)
+		defer cancel()
+		var outcome admin.Outcome
+		err = c.do(ctx, http.MethodPost, nil, nil, &outcome, "reload")
+		var no *refusal
+		if errors.As(err, &no) && no.Code == "refused" {
+			for _, line := range no.Errors {
+				fmt.Fprintln(cmd.ErrOrStderr(), line)
+			}
+			return errors.New("the configuration is refused, the one before it still runs")
+		}
+		if err != nil {
+			return err
+		}
+		for _, line := range outcome.Warnings {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+line)
+		}
+		if outcome.Status == "unchanged" {
+			fmt.Fprintln(cmd.OutOrStdout(), "the configuration is unchanged")
+			return nil
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "reloaded: "+cmp.Or(outcome.Changes, "nothing that means something has changed"))
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,148 @@
+package terminal
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+func newSockets() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sockets",
+		Short: "List the open sockets, oldest first",
+		Args:  cobra.NoArgs,
+	}
+	dial := remote(cmd)
+	flags := cmd.Flags()
+	filters := map[string]*string{
+		"pool":    flags.String("pool", "", "only those of this `POOL`"),
+		"backend": flags.String("backend", "", "only those of backends of this `NAME`"),
+		"address": flags.String("address", "", "only clients with this `ADDRESS`, or in this block"),
+		"key":     flags.String("key", "", "only those with this sticky `KEY`"),
+	}
+	limit := flags.Int("limit", 100, "at most so many; 0: all")
+	asJSON := flags.Bool("json", false, "print a JSON object a line")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := interruptible(cmd)
+		defer cancel()
+		query := url.Values{}
+		for name, value := range filters {
+			if *value != "" {
+				query.Set(name, *value)
+			}
+		}
+		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		lines := json.NewEncoder(cmd.OutOrStdout())
+		if !*asJSON {
+			fmt.Fprintln(table, "ID\tPOOL\tBACKEND\tCLIENT\tKEY\tOPEN\tIDLE\tIN\tOUT\tFRAMES IN\tFRAMES OUT\tRTT")
+		}
+		shown, matched := 0, 0
+		for {
+			const most = 1000
+			page := admin.SocketPage{}
+			size := most
+			if *limit > 0 {
+				size = min(most, *limit-shown)
+			}
+			query.Set("limit", strconv.Itoa(size))
+			if err := c.do(ctx, http.MethodGet, query, nil, &page, "sockets"); err != nil {
+				return err
+			}
+			for i := range page.Sockets {
+				if *asJSON {
+					if err := lines.Encode(&page.Sockets[i]); err != nil {
+						return err
+					}
+				} else {
+					writeSocket(table, &page.Sockets[i])
+				}
+			}
+			shown += len(page.Sockets)
+			matched = max(matched, page.Matched)
+			if page.Next == "" || *limit > 0 && shown >= *limit {
+				break
+			}
+			query.Set("cursor", page.Next)
+		}
+		if *asJSON {
+			return nil
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "\n%d of %d sockets\n", shown, max(shown, matched))
+		return nil
+	}
+	return cmd
+}
+
+func writeSocket(table *tabwriter.Writer, s *admin.Socket) {
+	client, key, trip := "unix", "-", "-"
+	if s.Client != (netip.Addr{}) {
+		client = s.Client.String()
+	}
+	if s.Key != "" {
+		key = s.Key
+	}
+	if s.RoundTrip != nil {
+		trip = fmt.Sprintf("%.1fms", 1000**s.RoundTrip)
+	}
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", s.ID, s.Pool, s.Backend, client, key,
+		age(time.Since(s.Opened)), age(time.Duration(s.IdleSeconds*float64(time.Second))),
+		size(s.ClientToBackend.Bytes), size(s.BackendToClient.Bytes), s.ClientToBackend.Frames, s.BackendToClient.Frames, trip)
+}
+
+// size is a number of bytes in the largest unit that says enough.
+func size(n uint64) string {
+	const units = "KMGTP"
+	if n < 1024 {
+		return fmt.Sprintf("%dB", n)
+	}
+	f := float64(n)
+	unit := -1
+	for f >= 1024 && unit < len(units)-1 {
+		f /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f%ciB", f, units[unit])
+}
+
+func newClose() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "close ID",
+		Short: "Close one socket politely",
+		Long:  "Its client reads a Close with that code and reason. `holdfast sockets` has the ids.",
+		Args:  cobra.ExactArgs(1),
+	}
+	dial := remote(cmd)
+	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014, or 3000 to 4999")
+	reason := cmd.Flags().String("reason", "closed by the operator", "what the client reads, 123 bytes at most")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := interruptible(cmd)
+		defer cancel()
+		query := url.Values{"code": {strconv.Itoa(int(*code))}, "reason": {*reason}}
+		if err := c.do(ctx, http.MethodDelete, query, nil, nil, "sockets", args[0]); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "socket %s is told Close %d\n", args[0], *code)
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,124 @@
+package terminal
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+func newStatus() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show every pool and backend of the running Holdfast",
+		Long: "Prints a table, or with --json what it is made of. Ends with 1 when a pool has no usable backend,\n" +
+			"when the newest configuration was refused, or when nobody answers.",
+		Args: cobra.NoArgs,
+	}
+	dial := remote(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := interruptible(cmd)
+		defer cancel()
+		st, err := c.status(ctx)
+		if err != nil {
+			return err
+		}
+		pools, err := c.pools(ctx)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			out := json.NewEncoder(cmd.OutOrStdout())
+			out.SetIndent("", "  ")
+			err = out.Encode(struct {
+				Status admin.Status `json:"status"`
+				Pools  []admin.Pool `json:"pools"`
+			}{st, pools})
+		} else {
+			err = writeStatus(cmd.OutOrStdout(), &st, pools)
+		}
+		if err != nil {
+			return err
+		}
+		return verdict(&st, pools)
+	}
+	return cmd
+}
+
+// verdict is an error if something needs a look.
+func verdict(st *admin.Status, pools []admin.Pool) error {
+	var down []string
+	for i := range pools {
+		if configured(&pools[i]) && pools[i].Usable == 0 {
+			down = append(down, pools[i].Name)
+		}
+	}
+	switch {
+	case len(down) > 0:
+		return fmt.Errorf("no usable backend in %s", strings.Join(down, ", "))
+	case len(st.Configuration.Refused) > 0:
+		return fmt.Errorf("the newest configuration is refused: %s", strings.Join(st.Configuration.Refused, "; "))
+	case !st.Ready:
+		return fmt.Errorf("not ready: %s", st.Reason)
+	}
+	return nil
+}
+
+func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
+	sockets := int64(0)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "POOL\tBACKEND\tADDRESS\tSTATE\tMODE\tSOCKETS\tREQUESTS\tWEIGHT\tFOR\tWHY")
+	for _, p := range pools {
+		for i := range p.Backends {
+			b := &p.Backends[i]
+			sockets += b.Active.Sockets
+			since := "-"
+			if !b.Since.IsZero() {
+				since = age(st.Now.Sub(b.Since))
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", p.Name, b.Name, b.Address, b.State, modeOf(b),
+				b.Active.Sockets, b.Active.Requests, b.Weight, since, b.Why)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d sockets. Up for %s, configuration loaded %s ago.\n", sockets,
+		age(st.Now.Sub(st.Began)), age(st.Now.Sub(st.Configuration.Loaded)))
+	return err
+}
+
+// modeOf is a backend's mode, with how far a drain has come.
+func modeOf(b *admin.Backend) string {
+	switch {
+	case b.Retired:
+		return "retired"
+	case b.Drain != nil && b.Drain.Left > 0:
+		return fmt.Sprintf("%s (%d left)", b.Mode, b.Drain.Left)
+	}
+	return b.Mode
+}
+
+// age is a duration in the largest unit that says enough: 45s, 12m, 7h, 3d.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

@@ -1,0 +1,126 @@
+// Package terminal is the operator's side of the admin API: the commands that
+// look at a running Holdfast and steer it.
+//
+// Each command is one file. All of them speak to the address of --admin
+// through a [client], show the token of --token or HOLDFAST_ADMIN_TOKEN, print
+// results to standard output and progress to standard error, and return an
+// error, so exit status 1, when what was asked for did not come about.
+package terminal
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+// Commands are all of them.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{newStatus(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload()}
+}
+
+// remote adds the flags that say where Holdfast is, and returns what makes a
+// client of them.
+func remote(cmd *cobra.Command) func() (*client, error) {
+	address := cmd.Flags().String("admin", "127.0.0.1:9090", "admin `ADDRESS` of the running Holdfast, HOST:PORT or a URL")
+	token := cmd.Flags().String("token", "", "admin `TOKEN`, or HOLDFAST_ADMIN_TOKEN, which other users of the machine cannot see")
+	return func() (*client, error) {
+		text := *token
+		if text == "" {
+			text = os.Getenv("HOLDFAST_ADMIN_TOKEN")
+		}
+		return newClient(*address, text)
+	}
+}
+
+// interruptible ends with the first SIGINT or SIGTERM.
+func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+}
+
+// target is a pool, or one of its backends.
+type target struct{ pool, backend string }
+
+func (t target) String() string {
+	if t.backend == "" {
+		return t.pool
+	}
+	return t.pool + "/" + t.backend
+}
+
+// targets lists what may be written for POOL or POOL/BACKEND.
+func targets(pools []admin.Pool) []target {
+	var list []target
+	for _, p := range pools {
+		if !configured(&p) {
+			continue
+		}
+		list = append(list, target{pool: p.Name})
+		for _, b := range p.Backends {
+			if !b.Retired {
+				list = append(list, target{p.Name, b.Name})
+			}
+		}
+	}
+	return list
+}
+
+// resolve finds what POOL or POOL/BACKEND means. Names may hold slashes.
+func resolve(ctx context.Context, c *client, text string) (target, error) {
+	pools, err := c.pools(ctx)
+	if err != nil {
+		return target{}, err
+	}
+	list := targets(pools)
+	for _, t := range list {
+		if t.String() == text {
+			return t, nil
+		}
+	}
+	pool, backend, _ := strings.Cut(text, "/")
+	for _, t := range list {
+		if t.pool == pool {
+			return target{}, admin.NoBackend(pool, backend)
+		}
+	}
+	return target{}, admin.NoPool(pool)
+}
+
+// complete offers the targets for shell completion.
+func complete(dial func() (*client, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := dial()
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		pools, err := c.pools(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var words []string
+		for _, t := range targets(pools) {
+			words = append(words, t.String())
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// configured tells that a pool is still named by the configuration: others are
+// shown for the sockets of their retired backends.
+func configured(p *admin.Pool) bool {
+	for i := range p.Backends {
+		if !p.Backends[i].Retired {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,317 @@
+package terminal
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// fake is an admin address that answers what a test says.
+type fake struct {
+	mu    sync.Mutex
+	pools [][]admin.Pool // one after the other; the last one again and again
+	asked []string
+	token string
+	also  map[string]any // by "METHOD path"
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, r.Method+" "+r.RequestURI)
+	f.token = r.Header.Get("Authorization")
+	answer, ok := f.also[r.Method+" "+r.URL.EscapedPath()]
+	switch {
+	case ok:
+	case r.URL.Path == "/api/v1/pools":
+		answer = map[string]any{"pools": f.pools[0]}
+		if len(f.pools) > 1 {
+			f.pools = f.pools[1:]
+		}
+	case r.URL.Path == "/api/v1/status":
+		now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+		answer = admin.Status{Ready: true, Now: now, Began: now.Add(-3 * time.Hour),
+			Configuration: admin.Configuration{Loaded: now.Add(-90 * time.Second)}}
+	default:
+		answer = map[string]any{}
+	}
+	if p, no := answer.(*admin.Problem); no {
+		w.WriteHeader(p.Status)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (f *fake) requests() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+// run runs a command against f.
+func (f *fake) run(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	server := httptest.NewServer(f)
+	defer server.Close()
+	root := &cobra.Command{Use: "holdfast", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(Commands()...)
+	var out, errs bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(append(args, "--admin", strings.TrimPrefix(server.URL, "http://")))
+	err = root.ExecuteContext(t.Context())
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	return out.String(), errs.String(), err
+}
+
+func backend(name string, sockets int64) admin.Backend {
+	return admin.Backend{Name: name, Address: "http://" + name, State: admin.Up, Mode: "ready", Usable: true, Weight: 1,
+		Active: admin.Active{Sockets: sockets}, Why: "200", Since: time.Date(2026, 11, 25, 11, 0, 0, 0, time.UTC)}
+}
+
+func draining(name string, total, left, forced int64) admin.Backend {
+	b := backend(name, left)
+	b.Mode, b.Usable = "drain", false
+	b.Drain = &admin.Drain{Sockets: total, Left: left, Forced: forced}
+	return b
+}
+
+func pool(name string, backends ...admin.Backend) admin.Pool {
+	p := admin.Pool{Name: name, Balance: "least_conn", Backends: backends}
+	for i := range backends {
+		if backends[i].Usable && !backends[i].Retired {
+			p.Usable++
+		}
+	}
+	return p
+}
+
+func TestStatusTable(t *testing.T) {
+	gone := backend("old-1", 2)
+	gone.Retired, gone.Weight = true, 0
+	f := &fake{pools: [][]admin.Pool{{
+		pool("arena", backend("a-1", 5), draining("a-2", 10, 4, 0)),
+		pool("old", gone), // no longer configured: nobody expects it to be usable
+	}}}
+	out, _, err := f.run(t, "status", "--token", "t0ken")
+	if err != nil {
+		t.Errorf("error %v", err)
+	}
+	const want = `POOL   BACKEND  ADDRESS       STATE  MODE            SOCKETS  REQUESTS  WEIGHT  FOR  WHY
+arena  a-1      http://a-1    up     ready           5        0         1       1h   200
+arena  a-2      http://a-2    up     drain (4 left)  4        0         1       1h   200
+old    old-1    http://old-1  up     retired         2        0         0       1h   200
+
+11 sockets. Up for 3h, configuration loaded 1m ago.
+`
+	if out != want {
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+	if f.token != "Bearer t0ken" {
+		t.Errorf("the token is sent as %q", f.token)
+	}
+}
+
+func TestStatusVerdict(t *testing.T) {
+	down := backend("a-1", 0)
+	down.State, down.Usable = admin.Down, false
+	f := func(want string, refused []string, pools ...admin.Pool) {
+		t.Helper()
+		fk := &fake{pools: [][]admin.Pool{pools}}
+		fk.also = map[string]any{"GET /api/v1/status": admin.Status{Ready: true, Configuration: admin.Configuration{Refused: refused}}}
+		for _, args := range [][]string{{"status"}, {"status", "--json"}} {
+			_, _, err := fk.run(t, args...)
+			if got := errText(err); got != want {
+				t.Errorf("%q: error %q, want %q", args, got, want)
+			}
+		}
+	}
+
+	f("", nil, pool("arena", backend("a-1", 0)))
+	f("", nil, pool("arena", down, backend("a-2", 0)))
+	f("no usable backend in arena, web", nil, pool("arena", down), pool("web", down), pool("x", backend("x", 0)))
+	f("no usable backend in arena", nil, pool("arena", draining("a-1", 0, 0, 0)))
+	f("the newest configuration is refused: a: wrong; b: too", []string{"a: wrong", "b: too"}, pool("arena", backend("a", 0)))
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestDrainIsWatched(t *testing.T) {
+	f := &fake{pools: [][]admin.Pool{
+		{pool("arena", backend("a/1", 10), backend("a-2", 3))}, // to find the target
+		{pool("arena", draining("a/1", 10, 10, 0), backend("a-2", 3))},
+		{pool("arena", draining("a/1", 10, 4, 0), backend("a-2", 3))},
+		{pool("arena", draining("a/1", 10, 0, 2), backend("a-2", 3))},
+	}}
+	out, progress, err := f.run(t, "drain", "arena/a/1", "--deadline", "90s")
+	if err != nil || !strings.HasPrefix(out, "arena/a/1 is drained: 10 sockets in ") || !strings.HasSuffix(out, ", 2 of them cut\n") {
+		t.Errorf("%v, %q", err, out)
+	}
+	const want = "arena/a/1    0 %  10 of 10 left\narena/a/1   60 %  4 of 10 left\narena/a/1  100 %  0 of 10 left, 2 cut\n"
+	if progress != want {
+		t.Errorf("progress\n%swant\n%s", progress, want)
+	}
+	if asked := f.requests(); len(asked) < 2 || asked[1] != "POST /api/v1/pools/arena/backends/a%2F1/drain?deadline=1m30s" {
+		t.Errorf("requests %q", asked)
+	}
+}
+
+// Somebody else's undrain ends the waiting, with an error.
+func TestDrainCalledOff(t *testing.T) {
+	f := &fake{pools: [][]admin.Pool{
+		{pool("arena", backend("a-1", 10))},
+		{pool("arena", draining("a-1", 10, 7, 0))},
+		{pool("arena", backend("a-1", 7))},
+	}}
+	if _, _, err := f.run(t, "drain", "arena/a-1"); !strings.Contains(errText(err), "somebody has called it off") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDrainOfAPool(t *testing.T) {
+	f := &fake{pools: [][]admin.Pool{
+		{pool("arena", backend("a-1", 2), backend("a-2", 3))},
+		{pool("arena", draining("a-1", 2, 2, 0), draining("a-2", 3, 1, 0))},
+		{pool("arena", draining("a-1", 2, 0, 0), draining("a-2", 3, 0, 1))},
+	}}
+	out, progress, err := f.run(t, "drain", "arena")
+	if err != nil || !strings.HasPrefix(out, "arena is drained: 5 sockets") || !strings.Contains(progress, "3 of 5 left") {
+		t.Errorf("%v, %q, %q", err, out, progress)
+	}
+}
+
+func TestBarOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	b := &bar{w: &out, name: "arena/a-1", live: true}
+	b.show(4, 3, 0, time.Time{})
+	b.show(4, 1, 1, time.Now().Add(1500*time.Millisecond))
+	b.show(0, 0, 0, time.Time{})
+	b.end()
+	want := "\r\x1b[Karena/a-1  " + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "   25 %  3 of 4 left" +
+		"\r\x1b[Karena/a-1  " + strings.Repeat("█", 22) + strings.Repeat("░", 8) + "   75 %  1 of 4 left, 1 cut, done in 1s" +
+		"\r\x1b[Karena/a-1  " + strings.Repeat("█", 30) + "  100 %  0 of 0 left\n"
+	if out.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", out.String(), want)
+	}
+}
+
+func TestSocketsArePaged(t *testing.T) {
+	trip := .0123
+	page := func(next string, ids ...string) admin.SocketPage {
+		p := admin.SocketPage{Next: next, Matched: 3}
+		for _, id := range ids {
+			p.Sockets = append(p.Sockets, admin.Socket{ID: id, Pool: "arena", Backend: "a-1", Opened: time.Now(), RoundTrip: &trip,
+				ClientToBackend: admin.Flow{Bytes: 2048, Frames: 7}})
+		}
+		return p
+	}
+	pages := []admin.SocketPage{page("2", "1", "2"), page("", "3")}
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		_ = json.NewEncoder(w).Encode(pages[min(len(asked), len(pages))-1])
+	}))
+	defer server.Close()
+	cmd := newSockets()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs([]string{"--admin", server.URL, "--pool", "arena", "--key", "room 7", "--limit", "0"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(asked, " "); got != "key=room+7&limit=1000&pool=arena cursor=2&key=room+7&limit=1000&pool=arena" {
+		t.Errorf("queries %q", got)
+	}
+	if text := out.String(); !strings.HasSuffix(text, "\n3 of 3 sockets\n") || !strings.Contains(text, "2.0KiB") || !strings.Contains(text, "12.3ms") {
+		t.Errorf("output\n%s", text)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	f := func(address, want string) {
+		t.Helper()
+		c, err := newClient(address, "")
+		got := "error"
+		if err == nil {
+			got = c.base.String()
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", address, got, want)
+		}
+	}
+
+	f("127.0.0.1:9090", "http://127.0.0.1:9090")
+	f("[::1]:9090", "http://[::1]:9090")
+	f("https://lb.example/", "https://lb.example")
+	f("https://lb.example/admin", "error")
+	f("ftp://lb.example", "error")
+	f("", "error")
+}
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 0: "0s", 59 * time.Second: "59s", time.Minute: "1m", 59*time.Minute + 59*time.Second: "59m",
+		time.Hour: "1h", 47 * time.Hour: "47h", 48 * time.Hour: "2d", 1000 * time.Hour: "41d",
+	} {
+		if got := age(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0B", 1023: "1023B", 1024: "1.0KiB", 1536: "1.5KiB", 5 << 20: "5.0MiB", 1 << 63: "8192.0PiB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// A refused reload prints every mistake.
+func TestReloadRefused(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(422)
+		_, _ = io.WriteString(w, `{"error":"refused","code":"refused","remedy":"mend","status":"refused","errors":["a: x","b: y"]}`)
+	}))
+	defer server.Close()
+	cmd := newReload()
+	var errs bytes.Buffer
+	cmd.SetErr(&errs)
+	cmd.SetArgs([]string{"--admin", server.URL})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.ExecuteContext(t.Context())
+	if err == nil || errs.String() != "a: x\nb: y\n" {
+		t.Errorf("%v, %q", err, errs.String())
+	}
+}
+
+func TestWhoAnswersIsNotHoldfast(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	c, err := newClient(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.pools(t.Context())
+	if got := errText(err); got != "the admin address answers 404 Not Found: is it Holdfast's?" {
+		t.Errorf("error %q", got)
+	}
+}
