@@ -22,7 +22,7 @@ func (b *Backend) Name() string { return b.name }
 // Key is the backend's identity.
 func (b *Backend) Key() Key { return b.key }
 
-// Scheme is http.
+// Scheme is http or https.
 func (b *Backend) Scheme() string { return b.key.Scheme }
 
 // Address is host:port.

@@ -9,7 +9,7 @@ import (
 // one (its name, weight and limit) is not part of it.
 type Key struct {
 	Pool    string
-	Scheme  string // http
+	Scheme  string // http or https
 	Address string // host:port
 }
 

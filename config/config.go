@@ -101,12 +101,13 @@ type RouteTimeouts struct {
 
 // Pool is a set of backends that can stand in for each other.
 type Pool struct {
-	Balance     string    `koanf:"balance"`  // least_conn | p2c | round_robin | random | hash | first
-	HashKey     string    `koanf:"hash_key"` // source_ip | header:NAME | query:NAME | cookie:NAME | path
-	Sticky      *Sticky   `koanf:"sticky"`   // nil: not sticky
-	Backends    []Backend `koanf:"backends"`
-	Health      Health    `koanf:"health"`
-	WhenAllDown string    `koanf:"when_all_down"` // fail | try
+	Balance     string     `koanf:"balance"`  // least_conn | p2c | round_robin | random | hash | first
+	HashKey     string     `koanf:"hash_key"` // source_ip | header:NAME | query:NAME | cookie:NAME | path
+	Sticky      *Sticky    `koanf:"sticky"`   // nil: not sticky
+	Backends    []Backend  `koanf:"backends"`
+	BackendTLS  BackendTLS `koanf:"backend_tls"`
+	Health      Health     `koanf:"health"`
+	WhenAllDown string     `koanf:"when_all_down"` // fail | try
 }
 
 // Sticky keeps a client on the backend that its first request was given.
@@ -121,7 +122,7 @@ type Sticky struct {
 // Backend is one server of a pool.
 type Backend struct {
 	Name           string `koanf:"name"` // host:port of the URL by default
-	URL            string `koanf:"url"`  // http://host:port; ws:// means the same
+	URL            string `koanf:"url"`  // http://host:port or https://host:port; ws and wss mean the same
 	Weight         int    `koanf:"weight"`
 	MaxConnections int    `koanf:"max_connections"` // 0: no limit
 }

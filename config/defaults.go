@@ -102,8 +102,9 @@ func (c *Config) complete(dir string, given map[string]bool) {
 		// Who asks for quick probes need not ask for quick answers too.
 		if h := &pool.Health; h.Timeout > h.Interval && h.Interval > 0 && !given["pools."+name+".health.timeout"] {
 			h.Timeout = h.Interval
-			c.Pools[name] = pool
 		}
+		pool.BackendTLS.complete(absolute)
+		c.Pools[name] = pool
 		for i := range pool.Backends {
 			if b := &pool.Backends[i]; b.Name == "" {
 				_, b.Name = b.Target()

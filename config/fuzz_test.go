@@ -55,7 +55,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for name, pool := range c.Pools {
 			for _, b := range pool.Backends {
-				if scheme, address := b.Target(); scheme != "http" || address == "" {
+				if scheme, address := b.Target(); scheme != "http" && scheme != "https" || address == "" {
 					t.Fatalf("pool %s: backend %+v has no target", name, b)
 				}
 			}

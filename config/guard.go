@@ -58,5 +58,5 @@ func (c *Config) Files() []string {
 			files = append(files, a.JWT.SecretFile)
 		}
 	}
-	return files
+	return append(files, c.poolFiles()...)
 }

@@ -97,11 +97,15 @@ routes:
 - {path: /b, pool: web, auth: {jwt: {secret_file: /etc/secret}}}
 - {path: /c, pool: web, auth: {jwt: {jwks_url: "https://login/keys"}}}
 - {path: /d, pool: web}
+pools:
+  web: {backends: [{url: "https://a"}], backend_tls: {ca: ca.pem, cert: /etc/a.crt, key: a.key}}
+  plain: {backends: [{url: "http://a"}], backend_tls: {ca: unused.pem}}
+  alike: {backends: [{url: "wss://a"}], backend_tls: {ca: other.pem}}
 `)), "yaml", "/conf/t.yaml", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.Files(), []string{"/conf/users", "/etc/secret"}; !slices.Equal(got, want) {
+	if got, want := c.Files(), []string{"/conf/users", "/etc/secret", "/conf/other.pem", "/conf/ca.pem", "/etc/a.crt", "/conf/a.key"}; !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Target is where the backend's URL points: the scheme, "http" for ws too, and
-// host:port with the scheme's own port when the URL has none. Both are empty
-// when the URL is not valid, which [Load] does not let through.
+// Target is where the backend's URL points: the scheme, "http" for ws too and
+// "https" for wss, and host:port with the scheme's own port when the URL has
+// none. Both are empty when the URL is not valid, which [Load] does not let
+// through.
 func (b Backend) Target() (scheme, address string) {
 	scheme, address, err := parseTarget(b.URL)
 	if err != nil {
@@ -27,27 +28,29 @@ func parseTarget(text string) (scheme, address string, err error) {
 	if text == "" {
 		return "", "", errors.New("is missing, write it as http://host:port")
 	}
-	scheme, rest, found := strings.Cut(text, "://")
+	written, rest, found := strings.Cut(text, "://")
 	if !found {
-		scheme, rest = "", text
+		written, rest = "", text
 	}
 	if strings.Contains(rest, "@") {
 		return "", "", errors.New("holds a user name or password, write http://host:port and let clients send their own Authorization")
 	}
-	switch scheme = strings.ToLower(scheme); scheme {
+	defaultPort := "80"
+	switch strings.ToLower(written) {
 	case "http", "ws":
+		scheme = "http"
 	case "https", "wss":
-		return "", "", fmt.Errorf("TLS to backends is not supported yet, write http:// in place of %s://", scheme)
+		scheme, defaultPort = "https", "443"
 	case "":
 		return "", "", fmt.Errorf("%q has no scheme, write http://%s", text, strings.TrimPrefix(text, "//"))
 	default:
-		return "", "", fmt.Errorf("scheme %q is not supported, use one of http, ws", scheme)
+		return "", "", fmt.Errorf("scheme %q is not supported, use one of http, https, ws, wss", strings.ToLower(written))
 	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return "", "", fmt.Errorf("%q is not a URL, write it as http://host:port", text)
 	}
-	origin := "http://" + u.Host
+	origin := scheme + "://" + u.Host
 	switch {
 	case u.Path != "" && u.Path != "/":
 		return "", "", fmt.Errorf("path %q is not taken from a backend's URL, write %s and use strip_prefix of the route to change paths", u.Path, origin)
@@ -62,11 +65,11 @@ func parseTarget(text string) (scheme, address string, err error) {
 		return "", "", fmt.Errorf("%q is neither an IP address nor a host name, write it as http://host:port", host)
 	}
 	if port == "" {
-		port = "80"
+		port = defaultPort
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return "", "", fmt.Errorf("port %q is not a number from 1 to 65535, write it as in http://%s:9000", port, host)
+		return "", "", fmt.Errorf("port %q is not a number from 1 to 65535, write it as in %s://%s:9000", port, scheme, host)
 	}
-	return "http", net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
+	return scheme, net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }

@@ -29,6 +29,7 @@ func (v validator) pools(c *Config) {
 			v.sticky(path+".sticky", *pool.Sticky)
 		}
 		v.backends(path+".backends", pool.Backends)
+		v.backendTLS(path+".backend_tls", pool)
 		v.health(path+".health", pool.Health)
 		v.oneOf(path+".when_all_down", pool.WhenAllDown, "fail", "try")
 	}

@@ -191,6 +191,12 @@ func TestValidatePools(t *testing.T) {
 		`health.fall: 0 would never take a backend down, write 1 or more`,
 		`health.rise: 0 would never bring a backend up, write 1 or more`)
 	f("health: {type: tcp, initial: maybe}", `health.initial: "maybe" is not known, use one of down, up`)
+	f("backend_tls: {cert: a.crt, server_name: 'a b'}",
+		`backend_tls.key: is missing, write the path of the key that belongs to cert`,
+		`backend_tls.server_name: "a b" is not a host name, write a name that stands in the backends' certificate, or leave it out for the host of each URL`)
+	f("backend_tls: {key: a.key, server_name: 10.0.0.1.}",
+		`backend_tls.cert: is missing, write the path of the certificate that key belongs to`,
+		`backend_tls.server_name: "10.0.0.1." is not a host name, write a name that stands in the backends' certificate, or leave it out for the host of each URL`)
 	f("health: {type: http, retries: -1}", `health.retries: -1 is out of range, write 0 to 7`)
 }
 
@@ -225,4 +231,12 @@ func TestWarnings(t *testing.T) {
 	f(pool("health: {type: websocket, path: /ws, retries: 1}"),
 		`pools.web.health.retries: has no effect with type: websocket, remove it`)
 	f(pool("health: {type: http, path: /x, expect: '200', retries: 1}"))
+	f(pool("backend_tls: {ca: x}"), `pools.web.backend_tls: has no effect: no backend of this pool is https or wss, write https://host:port or remove it`)
+	secure := func(keys string) string {
+		return "pools: {web: {backend_tls: {" + keys + "}, backends: [{url: 'http://a'}, {url: 'wss://b'}]}}"
+	}
+	f(secure("ca: x, server_name: c, cert: y, key: z"))
+	f(secure("ca: x, insecure_skip_verify: true"),
+		`pools.web.backend_tls.ca: has no effect with insecure_skip_verify: true, remove one of them`,
+		`pools.web.backend_tls.insecure_skip_verify: is true: whoever is on the way to the backends can read and change everything, write ca: with the certificate of the authority that signed theirs`)
 }

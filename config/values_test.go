@@ -45,17 +45,20 @@ func TestTarget(t *testing.T) {
 	f := func(url, want string) {
 		t.Helper()
 		scheme, address := Backend{URL: url}.Target()
-		if scheme != "http" || address != want {
-			t.Errorf("%s is %s to %s, want http to %s", url, scheme, address, want)
+		if got := scheme + " " + address; got != want {
+			t.Errorf("%s is %s, want %s", url, got, want)
 		}
 	}
-	f("http://10.0.0.1:9000", "10.0.0.1:9000")
-	f("http://10.0.0.1", "10.0.0.1:80")
-	f("ws://10.0.0.1", "10.0.0.1:80")
-	f("HTTP://Game.Example/", "game.example:80")
-	f("http://[::1]:9000", "[::1]:9000")
-	f("http://[fe80::1%25eth0]", "[fe80::1%eth0]:80")
-	f("http://a_b:080", "a_b:80")
+	f("http://10.0.0.1:9000", "http 10.0.0.1:9000")
+	f("http://10.0.0.1", "http 10.0.0.1:80")
+	f("ws://10.0.0.1", "http 10.0.0.1:80")
+	f("HTTP://Game.Example/", "http game.example:80")
+	f("http://[::1]:9000", "http [::1]:9000")
+	f("http://[fe80::1%25eth0]", "http [fe80::1%eth0]:80")
+	f("http://a_b:080", "http a_b:80")
+	f("https://10.0.0.1", "https 10.0.0.1:443")
+	f("WSS://Game.Example", "https game.example:443")
+	f("wss://10.0.0.1:9000", "https 10.0.0.1:9000")
 
 	bad := func(url, want string) {
 		t.Helper()
@@ -70,12 +73,12 @@ func TestTarget(t *testing.T) {
 	bad("", "is missing, write it as http://host:port")
 	bad("10.0.0.1:9000", `"10.0.0.1:9000" has no scheme, write http://10.0.0.1:9000`)
 	bad("//a", `"//a" has no scheme, write http://a`)
-	bad("https://a", "TLS to backends is not supported yet, write http:// in place of https://")
-	bad("WSS://a", "TLS to backends is not supported yet, write http:// in place of wss://")
-	bad("ftp://a", `scheme "ftp" is not supported, use one of http, ws`)
+	bad("ftp://a", `scheme "ftp" is not supported, use one of http, https, ws, wss`)
 	bad("http://joe:hunter2@a", "holds a user name or password, write http://host:port and let clients send their own Authorization")
 	bad("http://joe:p%zz@a", "holds a user name or password, write http://host:port and let clients send their own Authorization")
 	bad("http://a/ws", `path "/ws" is not taken from a backend's URL, write http://a and use strip_prefix of the route to change paths`)
+	bad("wss://a/ws", `path "/ws" is not taken from a backend's URL, write https://a and use strip_prefix of the route to change paths`)
+	bad("https://a:0", `port "0" is not a number from 1 to 65535, write it as in https://a:9000`)
 	bad("http://a?x=1", `"http://a?x=1" has a query or fragment, write http://a`)
 	bad("http://a/?", `"http://a/?" has a query or fragment, write http://a`)
 	bad("http://a#x", `"http://a#x" has a query or fragment, write http://a`)

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -35,7 +36,7 @@ func newChecker(t Target) checker {
 	case "http":
 		c, err = newHTTPChecker(t)
 	case "tcp":
-		c = tcpChecker{address: t.Address}
+		c = tcpChecker{address: t.Address, tls: tlsOf(t)}
 	case "websocket":
 		c = newWebSocketChecker(t)
 	default:
@@ -59,8 +60,23 @@ const userAgent = "holdfast-health"
 // keep-alive, which would cost system calls on each.
 var dialer = net.Dialer{KeepAlive: -1}
 
-// tcpChecker passes when a connection can be made.
-type tcpChecker struct{ address string }
+// tlsOf returns how the target is spoken to over TLS, nil for not at all. Every
+// probe makes a whole handshake, so that it sees a certificate that has changed.
+func tlsOf(t Target) *tls.Config {
+	if t.Trust == nil {
+		return nil
+	}
+	cfg := t.Trust.Config(t.Address)
+	cfg.ClientSessionCache = nil
+	return cfg
+}
+
+// tcpChecker passes when a connection can be made, and TLS agreed on if tls is
+// not nil.
+type tcpChecker struct {
+	address string
+	tls     *tls.Config
+}
 
 func (c tcpChecker) check(ctx context.Context) answer {
 	conn, err := dialer.DialContext(ctx, "tcp", c.address)
@@ -68,5 +84,11 @@ func (c tcpChecker) check(ctx context.Context) answer {
 		return failed(err)
 	}
 	defer conn.Close()
-	return passed("connected")
+	if c.tls == nil {
+		return passed("connected")
+	}
+	if err := tls.Client(conn, c.tls).HandshakeContext(ctx); err != nil {
+		return failed(err)
+	}
+	return passed("connected over TLS")
 }

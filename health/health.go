@@ -10,12 +10,13 @@
 //
 //   - http: a GET whose status must be in Expect. A connection error is tried
 //     again up to Retries times within the timeout; an answer never is.
-//   - tcp: a connection is made and closed.
+//   - tcp: a connection is made and closed; with TLS, after the handshake.
 //   - websocket: a real handshake, a Ping, the Pong that belongs to it, and a
 //     Close 1000. This is the one that finds a server which answers its health
 //     page and hangs on upgrades.
 //
-// One deadline, Timeout, covers a whole probe from looking up the name to the
+// A backend over TLS is believed by a probe exactly if a request would believe
+// it. One deadline, Timeout, covers a whole probe from looking up the name to the
 // last byte that it waits for. No connection is kept from one probe to the
 // next, so that each sees what a new client would.
 //
@@ -26,6 +27,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/trust"
 )
 
 // Target is one backend to probe.
@@ -35,9 +37,11 @@ type Target struct {
 	ID string
 	// Pool and Backend are names for the log.
 	Pool, Backend string
-	// Scheme is "http". Address is host:port; the host is looked up for every
-	// probe.
+	// Scheme is "http" or "https". Address is host:port; the host is looked up
+	// for every probe.
 	Scheme, Address string
+	// Trust says how the backend is believed; nil without TLS.
+	Trust *trust.Client
 	// Spec says how and how often. It must be valid as config.Load sees to;
 	// probes of one that is not fail and say why.
 	Spec config.Health

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,10 +20,17 @@ const closePatience = 250 * time.Millisecond
 
 // webSocketChecker passes when a backend completes a handshake and answers a
 // Ping with the Pong that belongs to it, RFC 6455 sections 4.1 and 5.5.
-type webSocketChecker struct{ url string }
+type webSocketChecker struct {
+	url string
+	tls *tls.Config // nil for ws
+}
 
 func newWebSocketChecker(t Target) webSocketChecker {
-	return webSocketChecker{url: "ws://" + t.Address + t.Spec.Path}
+	scheme := "ws://"
+	if t.Trust != nil {
+		scheme = "wss://"
+	}
+	return webSocketChecker{url: scheme + t.Address + t.Spec.Path, tls: tlsOf(t)}
 }
 
 func (c webSocketChecker) check(ctx context.Context) answer {
@@ -37,6 +45,7 @@ func (c webSocketChecker) check(ctx context.Context) answer {
 			}
 			return conn, err
 		},
+		TLSClientConfig: c.tls,
 		ReadBufferSize:  1024,
 		WriteBufferSize: 1024,
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/trust"
 )
 
 // maxWhy bounds the words of errors that nobody foresaw, in bytes.
@@ -37,6 +40,7 @@ var causes = []struct {
 	{syscall.EMFILE, "holdfast is out of descriptors"},
 	{syscall.ENFILE, "this machine is out of descriptors"},
 	{syscall.EADDRNOTAVAIL, "this machine is out of local ports"},
+	{http.ErrSchemeMismatch, "no TLS at that port"},
 	{io.EOF, "connection closed without an answer"},
 	{io.ErrUnexpectedEOF, "connection closed within the answer"},
 }
@@ -58,6 +62,9 @@ func why(err error, timeout time.Duration) string {
 			return "name not found"
 		}
 		return "name lookup failed"
+	}
+	if p, ok := trust.Explain(err); ok {
+		return p.What
 	}
 	for _, c := range causes {
 		if errors.Is(err, c.err) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"syscall"
@@ -13,7 +14,8 @@ import (
 // policy. It is used by one request at a time.
 type backendConn struct {
 	net.Conn
-	raw syscall.RawConn // nil if Conn has none
+	raw  syscall.RawConn // nil if Conn has none
+	wire *wire           // below Conn, which is TLS; nil: it is not
 
 	in, out int64 // bytes read and written since the connection began
 	ended   bool  // a read has met the end of what the backend sends
@@ -39,6 +41,13 @@ func newBackendConn(c net.Conn) *backendConn {
 		bc.raw, _ = s.SyscallConn()
 	}
 	bc.look, bc.ask = bc.peek, bc.writeThenRead
+	return bc
+}
+
+// newTLSConn is newBackendConn for TLS over w.
+func newTLSConn(c *tls.Conn, w *wire) *backendConn {
+	bc := newBackendConn(c)
+	bc.wire = w
 	return bc
 }
 
@@ -104,11 +113,37 @@ func (c *backendConn) Write(p []byte) (int, error) {
 // backend has neither closed it nor sent bytes that nobody asked for. It costs
 // one system call and does not block.
 func (c *backendConn) alive() bool {
-	if c.raw == nil {
+	switch {
+	case c.wire != nil:
+		return c.nothing(looks)
+	case c.raw == nil:
 		return true
 	}
 	c.stale = false
 	return c.raw.Control(c.look) == nil && !c.stale
+}
+
+// nothing tells whether a read of a TLS connection would have to wait.
+func (c *backendConn) nothing(p patienceOfWire) bool {
+	c.wire.patience = p
+	_, err := c.Conn.Read(c.one[:])
+	c.wire.patience = waits
+	return err == errNothing
+}
+
+// clean tells whether all that was read of the backend was asked for: TLS may
+// have read ahead.
+func (c *backendConn) clean() bool {
+	return !c.ended && (c.wire == nil || c.nothing(refuses))
+}
+
+// Close ends the connection. TLS says goodbye first, if the backend takes it at
+// once.
+func (c *backendConn) Close() error {
+	if c.wire != nil {
+		c.wire.closing.Store(true)
+	}
+	return c.Conn.Close()
 }
 
 // readWithin lets reads fail when d has passed since now, or an eighth of d

@@ -16,6 +16,32 @@ func (c *backendConn) peek(fd uintptr) {
 	c.stale = err != sys.EAGAIN && err != sys.EINTR
 }
 
+// recv reads once.
+func (w *wire) recv(fd uintptr) {
+	n, err := sys.Recv(int(fd), w.buf)
+	switch {
+	case err == sys.EAGAIN || err == sys.EINTR:
+		w.err = errNothing
+	case err != 0:
+		w.err = os.NewSyscallError("read", err)
+	case n == 0:
+		w.err = io.EOF
+	}
+	w.n = n
+}
+
+// send writes once.
+func (w *wire) send(fd uintptr) {
+	n, err := sys.Send(int(fd), w.buf)
+	switch {
+	case err != 0:
+		w.err = os.NewSyscallError("write", err)
+	case n < len(w.buf):
+		w.err = io.ErrShortWrite
+	}
+	w.n = n
+}
+
 // writeThenRead is called by a RawConn's Read, once and again when there is
 // something to read, until it returns true. The first call writes. It returns
 // with neither bytes nor an error if the write was not complete.

@@ -38,6 +38,8 @@ const (
 	allFull                 // each at max_connections
 	refused                 // no connection to the backend
 	connectTimeout          // no connection within timeouts.connect
+	untrusted               // the backend's certificate is not believed
+	noTLS                   // no TLS connection to the backend
 	broken                  // the backend closed the connection before an answer
 	badAnswer               // what came is no HTTP answer to this request
 	late                    // no answer within timeouts.response
@@ -87,6 +89,8 @@ var answers = [classes]struct {
 	allFull:           {fasthttp.StatusServiceUnavailable, "backends_full", "all backends are busy"},
 	refused:           {fasthttp.StatusBadGateway, "connect_failed", "backend refused the connection"},
 	connectTimeout:    {fasthttp.StatusGatewayTimeout, "connect_timeout", "backend did not accept the connection in time"},
+	untrusted:         {fasthttp.StatusBadGateway, "backend_untrusted", "backend's certificate is not trusted"},
+	noTLS:             {fasthttp.StatusBadGateway, "backend_tls_failed", "no TLS connection to the backend"},
 	broken:            {fasthttp.StatusBadGateway, "backend_broken", "backend closed the connection before answering"},
 	badAnswer:         {fasthttp.StatusBadGateway, "bad_answer", "backend gave an invalid answer"},
 	late:              {fasthttp.StatusGatewayTimeout, "answer_timeout", "backend did not answer in time"},
@@ -181,8 +185,11 @@ func classOfPick(err error) class {
 
 // classOfDial returns the class of an error to connect.
 func classOfDial(err error) class {
-	if isTimeout(err) {
+	switch {
+	case isTimeout(err):
 		return connectTimeout
+	case isTLS(err):
+		return classOfTLS(err)
 	}
 	return refused
 }

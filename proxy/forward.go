@@ -21,7 +21,11 @@ func (x *exchange) try(b *balancer.Backend, now time.Time) class {
 		x.sent, x.answered = false, false
 		c, err := x.up.acquire(now, x.route.timeouts.Connect, sure)
 		if err != nil {
-			return classOfDial(err)
+			failed := classOfDial(err)
+			if failed == untrusted || failed == noTLS {
+				x.complain(b, failed, err)
+			}
+			return failed
 		}
 		x.conn = c
 		failed := x.exchangeOn(c, b, now)
@@ -49,7 +53,7 @@ func (x *exchange) drop() {
 // settle gives the attempt's connection back if it can carry another request,
 // which needs both messages to have ended, and closes it otherwise.
 func (x *exchange) settle(reusable bool, now time.Time) {
-	if !reusable || x.reader.Buffered() > 0 || !x.uploaded() {
+	if !reusable || x.reader.Buffered() > 0 || !x.uploaded() || !x.conn.clean() {
 		x.drop()
 		return
 	}
@@ -175,6 +179,10 @@ func (x *exchange) classOfBroken(err error) class {
 		return late
 	case x.answered:
 		return badAnswer
+	}
+	if alert := x.conn.refusal(err); alert != nil {
+		x.complain(x.lease.Backend(), noTLS, alert)
+		return noTLS
 	}
 	return broken
 }

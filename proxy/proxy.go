@@ -76,10 +76,11 @@ func (p *Proxy) Swap(rt *Runtime) {
 			continue
 		}
 		for _, b := range r.pool.Backends() {
-			k := upstreamKey{scheme: b.Scheme(), address: b.Address()}
+			t := rt.Trust(b)
+			k := upstreamKey{scheme: b.Scheme(), address: b.Address(), trust: t.ID()}
 			u := p.upstreams[k]
 			if u == nil {
-				u = newUpstream(k)
+				u = newUpstream(k, t)
 			}
 			p.upstreams[k], keep[k] = u, u
 			rt.upstreams[b] = u

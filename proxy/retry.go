@@ -46,7 +46,7 @@ func (x *exchange) forward() class {
 // request may be made twice. What is the client's fault is not tried again.
 func (x *exchange) mayRetry(failed class) bool {
 	switch failed {
-	case refused, connectTimeout, broken, badAnswer, late:
+	case refused, connectTimeout, untrusted, noTLS, broken, badAnswer, late:
 		return !x.sent || x.replayable && !x.answered
 	}
 	return false

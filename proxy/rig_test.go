@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,9 +55,39 @@ func start(t testing.TB, cfg *config.Config) *rig {
 // startImpatient is start with a limit to how long a client may be silent.
 func startImpatient(t testing.TB, cfg *config.Config, silence time.Duration) *rig {
 	t.Helper()
+	return startWith(t, cfg, silence, slog.DiscardHandler)
+}
+
+// startLogged is start with a log that can be read.
+func startLogged(t testing.TB, cfg *config.Config) (*rig, *logText) {
+	t.Helper()
+	text := new(logText)
+	return startWith(t, cfg, patience, slog.NewTextHandler(text, nil)), text
+}
+
+// logText is what was logged.
+type logText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func startWith(t testing.TB, cfg *config.Config, silence time.Duration, log slog.Handler) *rig {
+	t.Helper()
 	m := metrics.New()
 	r := &rig{
-		proxy:    New(Options{Metrics: m, Log: slog.New(slog.DiscardHandler)}),
+		proxy:    New(Options{Metrics: m, Log: slog.New(log)}),
 		metrics:  m,
 		registry: balancer.NewRegistry(),
 	}

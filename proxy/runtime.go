@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/trust"
 	"github.com/holdfast-lb/holdfast/metrics"
 )
 
@@ -22,6 +23,8 @@ type Runtime struct {
 	routes    []*route
 	listeners map[string]*listenerPolicy
 	pools     *balancer.Pools
+
+	trusts map[string]*trust.Client // by pool, of those that have TLS
 
 	tokenParameters []string // query parameters that carry tokens on some route
 
@@ -66,7 +69,8 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 		listeners: make(map[string]*listenerPolicy, len(cfg.Listeners)),
 		pools:     pools,
 	}
-	var errs []error
+	trusts, errs := loadTrusts(cfg.Pools)
+	rt.trusts = trusts
 	for i, l := range cfg.Listeners {
 		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes)}
 		for j, text := range l.TrustedProxies {

@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/trust"
 )
 
 // idleTime is how long a connection to a backend is kept without a request.
@@ -16,8 +20,22 @@ const idleTime = 60 * time.Second
 const trustedFor = time.Second
 
 // upstreamKey is what an upstream is known by. A backend keeps its connections
-// when its weight or its pool's name changes.
-type upstreamKey struct{ scheme, address string }
+// when its weight or its pool's name changes, but not when other certificates
+// are believed or shown.
+type upstreamKey struct {
+	scheme, address string
+	trust           trust.ID
+}
+
+// authority is what Host says of the backend: without the port if that is the
+// scheme's own (RFC 9110, section 4.2.3).
+func (k upstreamKey) authority() []byte {
+	port := ":80"
+	if k.scheme == "https" {
+		port = ":443"
+	}
+	return []byte(strings.TrimSuffix(k.address, port))
+}
 
 // upstream keeps the idle connections to one backend. The one used last is
 // taken first, so that those in excess grow old and are closed.
@@ -27,8 +45,10 @@ type upstreamKey struct{ scheme, address string }
 // request's URI again and keeps a goroutine asleep for each backend.
 type upstream struct {
 	network, address string
-	authority        []byte // for Host, where the client's is not kept
-	place            *place // for the relay
+	authority        []byte      // for Host, where the client's is not kept
+	place            *place      // for the relay
+	tls              *tls.Config // nil: none
+	complaints       complaints
 
 	mu     sync.Mutex // guards what follows; held for a few instructions
 	idle   []*backendConn
@@ -36,8 +56,14 @@ type upstream struct {
 	closed bool
 }
 
-func newUpstream(k upstreamKey) *upstream {
-	return &upstream{network: "tcp", address: k.address, authority: []byte(k.address), place: newPlace(k.address)}
+// newUpstream returns one without connections. t is nil for backends without
+// TLS.
+func newUpstream(k upstreamKey, t *trust.Client) *upstream {
+	u := &upstream{network: "tcp", address: k.address, authority: k.authority(), place: newPlace(k.address)}
+	if t != nil {
+		u.tls = t.Config(k.address)
+	}
+	return u
 }
 
 // acquire returns a connection that the caller alone may use until release or
@@ -70,16 +96,27 @@ func (u *upstream) pop() *backendConn {
 	return c
 }
 
-// dial connects. Go sets TCP_NODELAY by itself; keep-alive probes are left out
+// dial connects, and agrees on TLS if the backend is to have that, for which
+// it waits connect at most in all. Go sets TCP_NODELAY by itself; keep-alive probes are left out
 // because no connection is idle for longer than idleTime and every wait for an
 // answer has a limit of its own.
 func (u *upstream) dial(connect time.Duration) (*backendConn, error) {
-	d := net.Dialer{Timeout: connect, KeepAlive: -1}
-	c, err := d.Dial(u.network, u.address)
-	if err != nil {
-		return nil, err
+	d := net.Dialer{KeepAlive: -1}
+	if connect > 0 {
+		d.Deadline = time.Now().Add(connect)
 	}
-	return newBackendConn(c), nil
+	c, err := d.Dial(u.network, u.address)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.tls == nil:
+		return newBackendConn(c), nil
+	}
+	bc, err := u.handshake(c.(*net.TCPConn), d.Deadline)
+	if err != nil {
+		_ = c.Close()
+	}
+	return bc, err
 }
 
 // release gives back a connection whose last answer was read to its end.

@@ -28,7 +28,7 @@ func isClosed(far net.Conn) bool {
 
 func TestIdleConnectionsGrowOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := newUpstream(upstreamKey{"http", "127.0.0.1:1"})
+		u := newUpstream(upstreamKey{scheme: "http", address: "127.0.0.1:1"}, nil)
 		defer u.close()
 		old, oldFar := piped(t)
 		young, youngFar := piped(t)
@@ -56,7 +56,7 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 }
 
 func TestClosedUpstreamKeepsNothing(t *testing.T) {
-	u := newUpstream(upstreamKey{"http", "127.0.0.1:1"})
+	u := newUpstream(upstreamKey{scheme: "http", address: "127.0.0.1:1"}, nil)
 	idle, idleFar := piped(t)
 	busy, busyFar := piped(t)
 	u.release(idle, time.Now())
@@ -80,7 +80,7 @@ func TestAlive(t *testing.T) {
 			close(acted)
 			_, _ = io.Copy(io.Discard, c)
 		})
-		c, err := newUpstream(upstreamKey{"http", addr}).dial(patience)
+		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestWriteThenRead(t *testing.T) {
 				says("answer")(c)
 			}
 		})
-		c, err := newUpstream(upstreamKey{"http", addr}).dial(patience)
+		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestWriteThenRead(t *testing.T) {
 
 func TestWriteThenReadFails(t *testing.T) {
 	addr := testkit.ServeTCP(t, silent)
-	c, err := newUpstream(upstreamKey{"http", addr}).dial(patience)
+	c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +179,22 @@ func TestCoarseDeadlines(t *testing.T) {
 	f("set by somebody else", past, 8*time.Second, in(9), true)
 }
 
+func TestAuthority(t *testing.T) {
+	f := func(scheme, address, want string) {
+		t.Helper()
+		if got := string(upstreamKey{scheme: scheme, address: address}.authority()); got != want {
+			t.Errorf("%s %s: %s, want %s", scheme, address, got, want)
+		}
+	}
+	f("http", "a.example:80", "a.example")
+	f("http", "a.example:443", "a.example:443")
+	f("https", "a.example:443", "a.example")
+	f("https", "[::1]:443", "[::1]")
+	f("https", "[::1]:8080", "[::1]:8080")
+}
+
 func TestDialFailures(t *testing.T) {
-	u := newUpstream(upstreamKey{"http", testkit.FreeAddr(t)})
+	u := newUpstream(upstreamKey{scheme: "http", address: testkit.FreeAddr(t)}, nil)
 	if _, err := u.acquire(time.Now(), patience, true); err == nil || classOfDial(err) != refused {
 		t.Errorf("%v, want a refusal", err)
 	}

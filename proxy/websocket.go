@@ -156,7 +156,12 @@ func (s *socket) take(c net.Conn) {
 func (s *socket) dial() {
 	for {
 		c := s.call
-		addr, err := c.rt.upstreams[s.lease.Backend()].place.resolve(s.route.timeouts.Connect, c.attempt)
+		up := c.rt.upstreams[s.lease.Backend()]
+		if up.tls != nil {
+			s.giveUp(unsupported, metrics.HandshakeUnreachable)
+			return
+		}
+		addr, err := up.place.resolve(s.route.timeouts.Connect, c.attempt)
 		if err == nil {
 			err = s.p.relay.Open(&relay.Call{
 				Client: s.fd, Used: c.used, Early: c.early, Backend: addr, Request: c.head,

@@ -131,13 +131,16 @@ func (a *app) apply(cfg *config.Config) (err error) {
 
 	// Nothing fails from here on.
 	commitLog()
+	for _, w := range runtime.Warnings(time.Now()) {
+		a.log.Warn("configuration", "warning", w)
+	}
 	a.registry.Commit(pools)
 	a.proxy.Swap(runtime)
 	change.Commit()
 	a.cfg = cfg
 	a.running.Store(cfg)
 	// What may take a moment comes when all is in force.
-	a.prober.Reconcile(a.targets(pools, cfg))
+	a.prober.Reconcile(a.targets(pools, cfg, runtime))
 	a.swapAccess(access)
 	a.swapAdmin(newAdmin, cfg.Admin.Token)
 	return nil

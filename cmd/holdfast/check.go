@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,11 @@ func newCheck() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errReported
 			}
-			if err := compile(cfg); err != nil {
+			warned, err := compile(cfg)
+			for _, w := range warned {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", path, w)
+			}
+			if err != nil {
 				for _, e := range parts(err) {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, e)
 				}
@@ -45,13 +50,16 @@ func newCheck() *cobra.Command {
 
 // compile finds what is wrong beyond the file itself: in the files that it
 // names.
-func compile(cfg *config.Config) error {
+func compile(cfg *config.Config) (warnings []string, err error) {
 	pools, err := balancer.NewRegistry().Compile(cfg.Pools)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = proxy.Compile(cfg, pools)
-	return err
+	rt, err := proxy.Compile(cfg, pools)
+	if err != nil {
+		return nil, err
+	}
+	return rt.Warnings(time.Now()), nil
 }
 
 // parts takes an error apart that was joined of several.

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/listener"
 	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/proxy"
 	"github.com/holdfast-lb/holdfast/relay"
 )
 
@@ -48,7 +49,7 @@ func (b *probeBook) get(key balancer.Key) (health.Verdict, bool) {
 }
 
 // targets binds the probes of a configuration to the registry.
-func (a *app) targets(pools *balancer.Pools, cfg *config.Config) []health.Target {
+func (a *app) targets(pools *balancer.Pools, cfg *config.Config, rt *proxy.Runtime) []health.Target {
 	var targets []health.Target
 	probed := make(map[balancer.Key]bool)
 	for _, pool := range pools.All() {
@@ -62,7 +63,7 @@ func (a *app) targets(pools *balancer.Pools, cfg *config.Config) []health.Target
 			name, backend := pool.Name(), b.Name()
 			targets = append(targets, health.Target{
 				ID:   key.Pool + " " + key.Scheme + "://" + key.Address,
-				Pool: name, Backend: backend, Scheme: key.Scheme, Address: key.Address,
+				Pool: name, Backend: backend, Scheme: key.Scheme, Address: key.Address, Trust: rt.Trust(b),
 				Spec: spec, InitialUp: b.State().Up(),
 				Report: func(v health.Verdict) {
 					a.probes.put(key, v)

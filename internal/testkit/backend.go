@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -22,6 +23,8 @@ type Backend struct {
 	Addr string
 	// Configure, if set, changes the server before it starts.
 	Configure func(*fasthttp.Server)
+	// TLS, if set, makes the server speak TLS.
+	TLS *tls.Config
 
 	handler  atomic.Pointer[fasthttp.RequestHandler]
 	requests atomic.Int64
@@ -101,7 +104,11 @@ func (b *Backend) Start(t testing.TB) string {
 	b.run.Store(run)
 	go func() {
 		defer close(run.serving)
-		_ = run.server.Serve(&backendListener{Listener: l, b: b, run: run})
+		var from net.Listener = &backendListener{Listener: l, b: b, run: run}
+		if b.TLS != nil {
+			from = tls.NewListener(from, b.TLS)
+		}
+		_ = run.server.Serve(from)
 	}()
 	t.Cleanup(func() {
 		if b.run.Load() == run {

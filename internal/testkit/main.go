@@ -10,6 +10,8 @@
 //     can look well to an HTTP probe and be useless for WebSockets.
 //   - [Dial] is a WebSocket client for tests about messages. [DialRaw] is one
 //     for tests about frames and bytes, with [Frame] as its codec.
+//   - [Authority] signs certificates, for backends whose TLS is set and for
+//     everybody else.
 //   - [DialTCP] and [ServeTCP] are bare TCP, for what is not even HTTP.
 //   - [Eventually] waits for a condition instead of sleeping for luck.
 //
