@@ -9,7 +9,7 @@ import (
 const secret = "0123456789abcdef"
 
 func TestToken(t *testing.T) {
-	base := serving(t, Options{Token: secret, Pools: twoPools, Events: NewEvents(4)})
+	base := serving(t, Options{Token: secret, Pools: twoPools, Events: NewEvents("run", 4)})
 	f := func(method, path, authorization string, status int) {
 		t.Helper()
 		resp, body := do(t, method, base+path, func(r *http.Request) {

@@ -13,8 +13,6 @@ type Control struct {
 	// SetMode changes what the operator wants of a backend, or of every
 	// backend of a pool if none is named.
 	SetMode func(Order) error
-	// CloseSocket has the client of one socket read a Close.
-	CloseSocket func(id string, code uint16, reason string) error
 	// Reload reads the configuration again and returns when it runs or was
 	// refused.
 	Reload func() (Outcome, error)

@@ -40,11 +40,16 @@ type Events struct {
 	wake chan struct{}
 }
 
-// NewEvents keeps the last size events.
-func NewEvents(size int) *Events {
+// NewRun returns a word that tells this process's ids from another's.
+func NewRun() string {
 	var run [4]byte
 	rand.Read(run[:]) // never fails, by its contract
-	return &Events{run: hex.EncodeToString(run[:]), ring: make([]Event, size), wake: make(chan struct{})}
+	return hex.EncodeToString(run[:])
+}
+
+// NewEvents keeps the last size events, with ids that begin with run.
+func NewEvents(run string, size int) *Events {
+	return &Events{run: run, ring: make([]Event, size), wake: make(chan struct{})}
 }
 
 // Publish adds e, at the time that it names or now.

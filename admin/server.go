@@ -74,10 +74,11 @@ type Options struct {
 	// encoding/json takes it. nil: none is shown.
 	Config func() any
 
-	// Sockets lists open sockets, and Socket finds one. They may block for as
-	// long as event loops need to answer. nil: none are shown.
-	Sockets func(SocketQuery) (SocketPage, error)
-	Socket  func(id string) (Socket, bool)
+	// Ledger knows the open sockets.
+	Ledger Ledger
+
+	// Run is a word that another process would not have, see [NewRun].
+	Run string
 
 	// Events are what /api/v1/events follows. They outlive the Server. nil:
 	// none.

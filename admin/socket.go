@@ -11,7 +11,10 @@ import (
 
 // Socket is one open WebSocket as /api/v1/sockets shows it.
 type Socket struct {
-	ID      string     `json:"id"`
+	// Number is never used twice in a process, and larger for a socket that
+	// was begun later.
+	Number  uint64     `json:"-"`
+	ID      string     `json:"id"` // made of Number by this package
 	Route   string     `json:"route"`
 	Pool    string     `json:"pool"`
 	Backend string     `json:"backend"`
@@ -28,22 +31,17 @@ type Socket struct {
 	Leaving         bool      `json:"leaving,omitempty"`  // it has been told Close
 }
 
-// SocketQuery says which sockets to list.
-type SocketQuery struct {
-	Pool, Backend string       // empty: any
-	Client        netip.Prefix // invalid: any
-	Key           string       // the sticky key itself; empty: any
-	After         string       // id of the last one of the page before; empty: from the first
-	Limit         int          // at most so many; more than 0
-}
-
-// SocketPage is a part of the ledger, oldest socket first.
-type SocketPage struct {
-	Sockets []Socket `json:"sockets"`
-	// Next is the cursor of the page behind this one; empty: there is none.
-	Next string `json:"next,omitempty"`
-	// Matched is how many open sockets the filter lets through, on all pages.
-	Matched int `json:"matched"`
+// Ledger is where open sockets are known.
+type Ledger struct {
+	// Each yields every open socket, in any order, until yield returns false.
+	// It may block for as long as event loops need to answer. What it yields
+	// is valid during the call only, but for its strings.
+	Each func(yield func(*Socket) bool)
+	// HashKey returns the Socket.Key of a sticky key.
+	HashKey func(key string) string
+	// Close has the client of one socket read a Close, and does not wait. It
+	// is false if no open socket has that number.
+	Close func(number uint64, code uint16, reason string) bool
 }
 
 // Bounds of a page.
@@ -53,42 +51,41 @@ const (
 )
 
 func (s *Server) sockets(ctx *fasthttp.RequestCtx, _ params) {
-	if s.opts.Sockets == nil {
+	if s.opts.Ledger.Each == nil {
 		errUnavailable.send(ctx)
 		return
 	}
-	q, err := socketQuery(ctx.QueryArgs())
+	q, err := s.socketQuery(ctx.QueryArgs())
 	if err != nil {
 		err.send(ctx)
 		return
 	}
-	page, failed := s.opts.Sockets(q)
-	if failed != nil {
-		s.sendError(ctx, failed)
-		return
-	}
-	if page.Sockets == nil {
-		page.Sockets = []Socket{}
-	}
-	sendJSON(ctx, fasthttp.StatusOK, page)
+	sendJSON(ctx, fasthttp.StatusOK, s.read(q))
 }
 
 // socketQuery reads the parameters of a page.
-func socketQuery(args *fasthttp.Args) (SocketQuery, *Problem) {
-	q := SocketQuery{
-		Pool: string(args.Peek("pool")), Backend: string(args.Peek("backend")), Key: string(args.Peek("key")),
-		After: string(args.Peek("cursor")), Limit: defaultPage,
+func (s *Server) socketQuery(args *fasthttp.Args) (q socketQuery, problem *Problem) {
+	q = socketQuery{pool: string(args.Peek("pool")), backend: string(args.Peek("backend")), limit: defaultPage}
+	if key := string(args.Peek("key")); key != "" && s.opts.Ledger.HashKey != nil {
+		q.key = s.opts.Ledger.HashKey(key)
 	}
 	if text := string(args.Peek("limit")); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxPage {
 			return q, BadValue("limit", strconv.Quote(text)+" is out of range", "write 1 to "+strconv.Itoa(maxPage))
 		}
-		q.Limit = n
+		q.limit = n
+	}
+	if text := string(args.Peek("cursor")); text != "" {
+		n, ok := s.socketNumber(text)
+		if !ok {
+			return q, BadValue("cursor", strconv.Quote(text)+" is none of this process", "begin again without one")
+		}
+		q.after = n
 	}
 	if text := string(args.Peek("address")); text != "" {
 		var err error
-		if q.Client, err = parsePrefix(text); err != nil {
+		if q.client, err = parsePrefix(text); err != nil {
 			return q, BadValue("address", strconv.Quote(text)+" is neither an address nor a block",
 				"write one such as 192.0.2.7 or 192.0.2.0/24")
 		}
@@ -105,15 +102,25 @@ func parsePrefix(text string) (netip.Prefix, error) {
 }
 
 func (s *Server) socket(ctx *fasthttp.RequestCtx, p params) {
-	if s.opts.Socket == nil {
+	if s.opts.Ledger.Each == nil {
 		errUnavailable.send(ctx)
 		return
 	}
-	found, ok := s.opts.Socket(p[0])
-	if !ok {
+	var found *Socket
+	if n, ok := s.socketNumber(p[0]); ok {
+		s.opts.Ledger.Each(func(one *Socket) bool {
+			if one.Number == n {
+				copied := *one
+				found = &copied
+			}
+			return found == nil
+		})
+	}
+	if found == nil {
 		NoSocket(p[0]).send(ctx)
 		return
 	}
+	found.ID = s.socketID(found.Number)
 	sendJSON(ctx, fasthttp.StatusOK, found)
 }
 
@@ -122,7 +129,7 @@ func (s *Server) socket(ctx *fasthttp.RequestCtx, p params) {
 const maxReason = 123
 
 func (s *Server) closeSocket(ctx *fasthttp.RequestCtx, p params) {
-	if s.opts.Control.CloseSocket == nil {
+	if s.opts.Ledger.Close == nil {
 		errUnavailable.send(ctx)
 		return
 	}
@@ -143,8 +150,9 @@ func (s *Server) closeSocket(ctx *fasthttp.RequestCtx, p params) {
 		BadValue("reason", "has "+strconv.Itoa(len(reason))+" bytes", "write 123 bytes of UTF-8 at most").send(ctx)
 		return
 	}
-	if err := s.opts.Control.CloseSocket(p[0], uint16(code), reason); err != nil {
-		s.sendError(ctx, err)
+	n, ok := s.socketNumber(p[0])
+	if !ok || !s.opts.Ledger.Close(n, uint16(code), reason) {
+		NoSocket(p[0]).send(ctx)
 		return
 	}
 	sendJSON(ctx, fasthttp.StatusAccepted, struct {

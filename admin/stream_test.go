@@ -62,7 +62,7 @@ func (f *follower) next() Event {
 }
 
 func TestEventsAreFollowed(t *testing.T) {
-	es := NewEvents(8)
+	es := NewEvents("run", 8)
 	es.Publish(Event{Kind: "reload", Level: Info, Message: "first"})
 	base := serving(t, Options{Events: es})
 	f := follow(t, base, "")
@@ -94,7 +94,7 @@ func TestEventsAreFollowed(t *testing.T) {
 }
 
 func TestLostEventsAreSaid(t *testing.T) {
-	es := NewEvents(4)
+	es := NewEvents("run", 4)
 	for n := range 10 {
 		es.Publish(Event{Message: fmt.Sprint(n)})
 	}
@@ -111,7 +111,7 @@ func TestLostEventsAreSaid(t *testing.T) {
 
 // A reader that takes nothing holds up neither who publishes nor who reads.
 func TestSlowReaderHoldsUpNobody(t *testing.T) {
-	es := NewEvents(100)
+	es := NewEvents("run", 100)
 	base := serving(t, Options{Events: es})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
@@ -140,7 +140,7 @@ func TestSlowReaderHoldsUpNobody(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	base := serving(t, Options{Events: NewEvents(1)})
+	base := serving(t, Options{Events: NewEvents("run", 1)})
 	for range maxStreams {
 		follow(t, base, "")
 	}
@@ -152,7 +152,7 @@ func TestStreamsAreBounded(t *testing.T) {
 
 // A reader that has gone is noticed, and its place is free again.
 func TestGoneReaderIsNoticed(t *testing.T) {
-	s := New(Options{Listener: listen(t), Events: NewEvents(1)})
+	s := New(Options{Listener: listen(t), Events: NewEvents("run", 1)})
 	s.heartbeat = 5 * time.Millisecond
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()

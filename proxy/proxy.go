@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Proxy struct {
 	relay    *relay.Relay
 	access   atomic.Pointer[accesslog.Logger]
 	log      *slog.Logger
+	keySeed  maphash.Seed // of HashKey
 
 	runtime atomic.Pointer[Runtime]
 
@@ -52,6 +54,7 @@ func New(o Options) *Proxy {
 		unrouted:  o.Metrics.Route(metrics.Unrouted),
 		relay:     o.Relay,
 		log:       o.Log,
+		keySeed:   maphash.MakeSeed(),
 		upstreams: make(map[upstreamKey]*upstream),
 	}
 	p.access.Store(o.AccessLog)

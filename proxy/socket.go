@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type socket struct {
 	start   time.Time
 	id      requestID
 	fd      int // the client's, while it belongs to s and not to the relay
+	client  netip.Addr
+	key     uint64 // HashKey of the sticky key; 0: none
 	record  *accesslog.Record
 	call    *calling // nil once open
 }

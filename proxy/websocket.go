@@ -95,7 +95,7 @@ func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 // socket makes what outlives the handler: everything in it is its own.
 func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	s := &socket{
-		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id, fd: -1,
+		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id, fd: -1, client: x.req.client.ip,
 		call: &calling{
 			rt:     x.rt,
 			query:  x.query,
@@ -107,6 +107,9 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	c := s.call
 	if len(x.query.StickyKey) > 0 {
 		c.query.StickyKey = append([]byte(nil), x.query.StickyKey...)
+		if x.route.sticky.from != keySourceIP {
+			s.key = x.p.HashKey(x.query.StickyKey)
+		}
 	}
 	up := x.rt.upstreams[lease.Backend()]
 	if x.route.shape != nil {

@@ -47,6 +47,7 @@ type app struct {
 	failed   chan error                          // a part that could not go on
 
 	began    time.Time
+	run      string // tells this process's ids from another's
 	events   *admin.Events
 	orders   chan func()    // what other goroutines have the command's goroutine do
 	ending   chan struct{}  // closed when it takes no more of them
@@ -69,10 +70,11 @@ func newApp(log *journal) (*app, error) {
 		relay:    r,
 		failed:   make(chan error, 1),
 		began:    time.Now(),
-		events:   admin.NewEvents(eventsKept),
+		run:      admin.NewRun(),
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
 	}
+	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
 	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger})
 	a.listeners = listener.New(listener.Options{
@@ -198,6 +200,8 @@ func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
 		Pools:   a.poolStatus,
 		Status:  a.processStatus,
 		Config:  func() any { return a.running.Load().View() },
+		Ledger:  a.ledger(),
+		Run:     a.run,
 		Events:  a.events,
 		Control: a.control(),
 		Metrics: a.metrics.Handler(),
