@@ -46,6 +46,9 @@ func appendJSON(b []byte, r *Record) []byte {
 	if r.Error != "" {
 		b = appendText(b, "error", r.Error)
 	}
+	if r.Code != "" {
+		b = appendText(b, "code", r.Code)
+	}
 	return append(b, '}', '\n')
 }
 

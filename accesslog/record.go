@@ -30,6 +30,7 @@ type Record struct {
 	BytesIn  uint64 // of the request's body; of a socket: from the client
 	BytesOut uint64 // of the answer's body; of a socket: to the client
 	Error    string // class of what went wrong; empty: nothing
+	Code     string // of Error, or of how a socket ended: HF-2003; empty: none
 
 	// Of a socket only.
 	FramesIn, FramesOut uint64

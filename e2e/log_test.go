@@ -40,6 +40,7 @@ type accessLine struct {
 	UserAgent   string `json:"user_agent"`
 	Referer     string
 	Error       string
+	Code        string
 }
 
 // accessLines waits until the access log has n lines and returns them.
@@ -100,12 +101,14 @@ pools:
 		return l.BytesIn == len(large) && l.BytesOut == len(large)
 	})
 	f(4, head("GET / HTTP/1.1", "Host: unknown.example"), func(l accessLine) bool {
-		return l.Status == 404 && l.Route == "" && l.Backend == "" && l.Error == "no_route"
+		return l.Status == 404 && l.Route == "" && l.Backend == "" && l.Error == "no_route" && l.Code == "HF-1013"
 	})
 	f(5, get("/dead"), func(l accessLine) bool {
-		return l.Status == 502 && l.Route == "dead" && l.Backend == "b1" && l.Error == "connect_failed"
+		return l.Status == 502 && l.Route == "dead" && l.Backend == "b1" && l.Error == "connect_failed" && l.Code == "HF-2003"
 	})
-	f(6, "nonsense\r\n\r\n", func(l accessLine) bool { return l.Status == 400 && l.Error == "bad_request" && l.Client == "127.0.0.1" })
+	f(6, "nonsense\r\n\r\n", func(l accessLine) bool {
+		return l.Status == 400 && l.Error == "bad_request" && l.Code == "HF-1001" && l.Client == "127.0.0.1"
+	})
 	f(7, testkit.HandshakeRequest("game.example.com", "/ws"), func(l accessLine) bool {
 		return l.Kind == "http" && l.Status == 200 && l.URI == "/ws"
 	})

@@ -31,7 +31,7 @@ func bind(address string) (net.Listener, error) {
 	}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, explain(err)
+		return nil, advise(err)
 	}
 	return lazily(ln), nil
 }
@@ -41,7 +41,7 @@ func bind(address string) (net.Listener, error) {
 func bindUnix(lc *net.ListenConfig, path string) (net.Listener, error) {
 	ln, err := lc.Listen(context.Background(), "unix", path)
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return ln, explain(err)
+		return ln, advise(err)
 	}
 	info, statErr := os.Lstat(path)
 	if statErr == nil && info.Mode().Type() != os.ModeSocket {
@@ -52,17 +52,17 @@ func bindUnix(lc *net.ListenConfig, path string) (net.Listener, error) {
 		probe.Close()
 	}
 	if !errors.Is(dialErr, syscall.ECONNREFUSED) {
-		return nil, explain(err)
+		return nil, advise(err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove socket file that nobody listens on: %w", err)
 	}
 	ln, err = lc.Listen(context.Background(), "unix", path)
-	return ln, explain(err)
+	return ln, advise(err)
 }
 
-// explain puts the remedy to an error of Listen.
-func explain(err error) error {
+// advise puts the remedy to an error of Listen.
+func advise(err error) error {
 	var remedy string
 	switch {
 	case err == nil:

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
@@ -31,7 +32,7 @@ func TestTimeouts(t *testing.T) {
 				echo := func(ctx *fasthttp.RequestCtx) {
 					b, err := io.ReadAll(ctx.RequestBodyStream())
 					if errors.Is(err, ErrBodyTimeout) {
-						plain(ctx, 408, "handler saw the timeout\n")
+						plain(ctx, codeBodyTimeout, "handler saw the timeout\n")
 						ctx.SetConnectionClose()
 						return
 					}
@@ -149,21 +150,21 @@ func TestTimeoutsOff(t *testing.T) {
 // What never was a request is answered in one line and told to BadRequest.
 func TestBadRequests(t *testing.T) {
 	type bad struct {
-		name   string
-		status int
+		name string
+		code explain.Code
 	}
 	told := make(chan bad, 1)
 	opts := options(hello)
-	opts.BadRequest = func(name string, client netip.Addr, _ *fasthttp.RequestCtx, status int) {
+	opts.BadRequest = func(name string, client netip.Addr, _ *fasthttp.RequestCtx, code explain.Code) {
 		if client != addr("127.0.0.1") {
 			t.Errorf("client %v, want 127.0.0.1", client)
 		}
-		told <- bad{name, status}
+		told <- bad{name, code}
 	}
 	l := web()
 	l.Limits.MaxHeaderBytes = 1 << 10
 	_, address := serve(t, opts, l)
-	f := func(name, send string, status int, body string) {
+	f := func(name, send string, status int, page, body string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			c := testkit.DialTCP(t, address)
@@ -177,26 +178,26 @@ func TestBadRequests(t *testing.T) {
 				t.Errorf("header %v, close %v", resp.Header, resp.Close)
 			}
 			c.ExpectClosed(5 * time.Second)
-			if got := <-told; got != (bad{"web", status}) {
+			if got := <-told; got != (bad{"web", explain.Named(page)}) {
 				t.Errorf("told %v", got)
 			}
 		})
 	}
-	const notHTTP = "bad request: this is not a well-formed HTTP/1.1 request\n"
-	const tooLarge = "request header too large: it exceeds max_header_bytes\n"
-	f("garbage", "\x16\x03\x01\x02\x00\r\n\r\n", 400, notHTTP)
-	f("no version", "GET /\r\n\r\n", 400, notHTTP)
-	f("space in a name", "GET / HTTP/1.1\r\nHo st: x\r\n\r\n", 400, notHTTP)
-	f("header too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<10)+"\r\n\r\n", 431, tooLarge)
+	const notHTTP = "HF-1001 bad request: this is not a well-formed HTTP/1.1 request\n"
+	const tooLarge = "HF-1002 request header too large: it exceeds max_header_bytes\n"
+	f("garbage", "\x16\x03\x01\x02\x00\r\n\r\n", 400, "bad_request", notHTTP)
+	f("no version", "GET /\r\n\r\n", 400, "bad_request", notHTTP)
+	f("space in a name", "GET / HTTP/1.1\r\nHo st: x\r\n\r\n", 400, "bad_request", notHTTP)
+	f("header too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<10)+"\r\n\r\n", 431, "header_too_large", tooLarge)
 	// The rest is still on its way when the answer is sent: it must be readable.
-	f("header far too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<16)+"\r\n\r\n", 431, tooLarge)
-	f("request line too large", "GET /"+strings.Repeat("a", 1<<12)+" HTTP/1.1\r\nHost: x\r\n\r\n", 431, tooLarge)
+	f("header far too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<16)+"\r\n\r\n", 431, "header_too_large", tooLarge)
+	f("request line too large", "GET /"+strings.Repeat("a", 1<<12)+" HTTP/1.1\r\nHost: x\r\n\r\n", 431, "header_too_large", tooLarge)
 }
 
 // An answer that comes before the upload is over can be read.
 func TestAnswerBeforeUpload(t *testing.T) {
 	_, address := serve(t, options(func(ctx *fasthttp.RequestCtx) {
-		plain(ctx, 413, "too much\n")
+		plain(ctx, codeBodyTooLarge, "too much\n")
 		ctx.SetConnectionClose()
 	}), web())
 	c := testkit.DialTCP(t, address)

@@ -5,6 +5,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 const (
@@ -20,10 +22,27 @@ const (
 	lingerTime = 500 * time.Millisecond
 )
 
+// What the listener answers and reports by itself.
+var (
+	codeBadRequest     = explain.Named("bad_request")
+	codeHeaderTooLarge = explain.Named("header_too_large")
+	codeHeaderTimeout  = explain.Named("header_timeout")
+	codeBodyTimeout    = explain.Named("body_timeout")
+	codeBodyTooLarge   = explain.Named("body_too_large")
+	codePanicked       = explain.Named("panicked")
+	codeAcceptFailed   = explain.Named("accept_failed")
+)
+
+// refusalCodes are those of refused connections.
+var refusalCodes = [...]explain.Code{
+	RefusedMaxConnections:      explain.Named("max_connections"),
+	RefusedMaxConnectionsPerIP: explain.Named("max_connections_per_ip"),
+}
+
 // refusals are the whole answers to refused connections.
 var refusals = [...][]byte{
-	RefusedMaxConnections:      refusal("503 Service Unavailable", "service unavailable: the listener is at max_connections, try again later\n"),
-	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", "too many requests: this address is at max_connections_per_ip, close a connection first\n"),
+	RefusedMaxConnections:      refusal("503 Service Unavailable", refusalCodes[RefusedMaxConnections].String()+" service unavailable: the listener is at max_connections, try again later\n"),
+	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", refusalCodes[RefusedMaxConnectionsPerIP].String()+" too many requests: this address is at max_connections_per_ip, close a connection first\n"),
 }
 
 func refusal(status, body string) []byte {

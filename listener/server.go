@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // newServer returns a fasthttp server whose read buffers hold headers of up to
@@ -86,10 +88,10 @@ func (sk *socket) catch(ctx *fasthttp.RequestCtx) {
 	if v == nil {
 		return
 	}
-	sk.log.Error("handler panicked, its request is answered with 500", "listener", sk.settings.Load().name,
+	sk.log.Error("handler panicked, its request is answered with 500", "code", codePanicked.String(), "listener", sk.settings.Load().name,
 		"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	ctx.Hijack(nil)
-	plain(ctx, fasthttp.StatusInternalServerError, "internal server error: the request could not be handled\n")
+	plain(ctx, codePanicked, "internal server error: the request could not be handled\n")
 	ctx.SetConnectionClose()
 }
 
@@ -97,31 +99,31 @@ func (sk *socket) catch(ctx *fasthttp.RequestCtx) {
 // connection afterwards.
 func (sk *socket) answerError(ctx *fasthttp.RequestCtx, err error) {
 	var tooBig *fasthttp.ErrSmallBuffer
-	status, body := fasthttp.StatusBadRequest, "bad request: this is not a well-formed HTTP/1.1 request\n"
+	code, body := codeBadRequest, "bad request: this is not a well-formed HTTP/1.1 request\n"
 	switch {
 	case errors.As(err, &tooBig):
-		status, body = fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large: it exceeds max_header_bytes\n"
+		code, body = codeHeaderTooLarge, "request header too large: it exceeds max_header_bytes\n"
 	case errors.Is(err, ErrBodyTimeout):
-		status, body = fasthttp.StatusRequestTimeout, "request timeout: the body stopped coming\n"
+		code, body = codeBodyTimeout, "request timeout: the body stopped coming\n"
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		status, body = fasthttp.StatusRequestTimeout, "request timeout: the header did not come in time\n"
+		code, body = codeHeaderTimeout, "request timeout: the header did not come in time\n"
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		status, body = fasthttp.StatusRequestEntityTooLarge, "request body too large\n"
+		code, body = codeBodyTooLarge, "request body too large\n"
 	}
 	c := ctx.Conn().(*Conn)
 	c.lingers = true
-	plain(ctx, status, body)
+	plain(ctx, code, body)
 	if sk.opts.BadRequest != nil {
-		sk.opts.BadRequest(sk.settings.Load().name, c.client, ctx, status)
+		sk.opts.BadRequest(sk.settings.Load().name, c.client, ctx, code)
 	}
 }
 
-// plain makes a one-line text the answer.
-func plain(ctx *fasthttp.RequestCtx, status int, body string) {
+// plain makes a one-line text behind its code the answer.
+func plain(ctx *fasthttp.RequestCtx, code explain.Code, body string) {
 	ctx.Response.Reset()
-	ctx.Response.SetStatusCode(status)
+	ctx.Response.SetStatusCode(code.Page().Status)
 	ctx.Response.Header.SetContentType("text/plain; charset=utf-8")
-	ctx.Response.SetBodyString(body)
+	ctx.Response.SetBodyString(code.String() + " " + body)
 }
 
 // logger passes what fasthttp says on at debug level: it speaks of single

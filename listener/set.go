@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // Refusal is why a connection or a handshake was turned away.
@@ -44,12 +46,14 @@ type Options struct {
 	// Meter returns the counters of the listener of that name.
 	Meter func(listenerName string) Meter
 	// BadRequest is told of every request that never reached a handler, with
-	// the status it was answered with: 400, 408, 413 or 431. ctx is valid
-	// during the call, and holds what could be read of the request.
-	BadRequest func(listenerName string, client netip.Addr, ctx *fasthttp.RequestCtx, status int)
+	// what it was answered: a code whose status is 400, 408, 413 or 431. ctx is
+	// valid during the call, and holds what could be read of the request.
+	BadRequest func(listenerName string, client netip.Addr, ctx *fasthttp.RequestCtx, code explain.Code)
 	// Log gets what operators should know, and at debug level what strangers
 	// do wrong.
 	Log *slog.Logger
+	// Reports gets what is turned away, and failures to accept; nil: nobody.
+	Reports *explain.Reporter
 }
 
 // Set is the listeners of a process. Its methods may be called at any time

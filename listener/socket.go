@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 const (
@@ -16,8 +18,6 @@ const (
 	// take to do so once its listener is stopped: its first request is likely
 	// on the way.
 	lastRequest = time.Second
-	// complaintEvery spaces the log lines about failures to accept.
-	complaintEvery = time.Minute
 )
 
 // socket is one bound socket with all that is served on it. It lives from bind
@@ -79,10 +79,7 @@ func (sk *socket) apply(st *settings) {
 // wait and try again; they never end it.
 func (sk *socket) acceptLoop() {
 	defer sk.serving.Done()
-	var (
-		pause     backoff
-		complaint time.Time
-	)
+	var pause backoff
 	for {
 		nc, err := sk.ln.Accept()
 		if err == nil {
@@ -95,14 +92,9 @@ func (sk *socket) acceptLoop() {
 		}
 		st := sk.settings.Load()
 		st.meter.AcceptError()
-		wait := pause.next()
-		if now := time.Now(); now.Sub(complaint) >= complaintEvery {
-			complaint = now
-			sk.log.Warn("cannot accept connections, trying again until it works; on \"too many open files\" raise the limit of open files",
-				"listener", st.name, "address", sk.address, "error", err, "wait", wait)
-		}
+		sk.opts.Reports.Report(&explain.Event{Code: codeAcceptFailed, Listener: st.name, Err: err})
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause.next()):
 		case <-sk.stopped:
 			return
 		}
@@ -117,6 +109,7 @@ func (sk *socket) welcome(nc net.Conn) {
 	why, ok := sk.ledger.enter(c, st.limits.MaxConnections, st.limits.MaxConnectionsPerIP)
 	if !ok {
 		st.meter.Refused(why)
+		sk.opts.Reports.Report(&explain.Event{Code: refusalCodes[why], Listener: st.name, Client: c.client})
 		sk.refuse(nc, why)
 		return
 	}

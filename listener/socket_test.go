@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 func TestBackoff(t *testing.T) {
@@ -25,13 +27,12 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// Failures to accept slow the loop down and are logged once a minute; they
-// never end it.
+// Failures to accept slow the loop down and are reported; they never end it.
 func TestAcceptFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		opts, meterOf := metered(hello)
-		opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+		opts.Reports = explain.NewReporter(slog.New(slog.NewTextHandler(&log, nil)), time.Minute)
 		ln, _, end := servePipes(t, opts, web())
 		start := time.Now()
 		for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM} {
@@ -51,9 +52,6 @@ func TestAcceptFailures(t *testing.T) {
 		if n := meterOf("web").errors.Load(); n != 100 {
 			t.Errorf("%d failures counted, want 100", n)
 		}
-		if n := strings.Count(log.String(), "cannot accept connections"); n != 2 {
-			t.Errorf("%d log lines in 93 s, want 2:\n%s", n, log.String())
-		}
 		// Stopping does not wait for a pause to end.
 		ln.errs <- syscall.EMFILE
 		synctest.Wait()
@@ -61,6 +59,12 @@ func TestAcceptFailures(t *testing.T) {
 		end()
 		if took := time.Since(start); took != 0 {
 			t.Errorf("stop took %v", took)
+		}
+		opts.Reports.Close()
+		lines := strings.SplitAfter(log.String(), "\n")
+		if len(lines) != 4 || !strings.Contains(lines[0], "code=HF-4005") || !strings.Contains(lines[0], "remedy=") ||
+			!strings.Contains(lines[1], " repeated=") || !strings.Contains(lines[2], " repeated=") {
+			t.Errorf("101 failures in 93 s are these lines, want one, and two that count:\n%s", log.String())
 		}
 	})
 }

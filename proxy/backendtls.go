@@ -7,16 +7,13 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 )
-
-// complainEvery spaces the log lines about one backend's TLS.
-const complainEvery = time.Minute
 
 // loadTrusts reads the files of all pools with TLS, also of those that no route
 // uses: they are probed.
@@ -114,34 +111,11 @@ func classOfTLS(err error) class {
 	return noTLS
 }
 
-// complaints spaces log lines.
-type complaints struct {
-	mu   sync.Mutex
-	last time.Time // guarded by mu
-}
-
-// due tells whether it is time for a line.
-func (c *complaints) due(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.last) < complainEvery && !c.last.IsZero() {
-		return false
-	}
-	c.last = now
-	return true
-}
-
-// complain tells the operator why b has no TLS, once in a while.
-func (x *exchange) complain(b *balancer.Backend, c class, err error) { x.p.complain(x.up, b, c, err) }
-
-func (p *Proxy) complain(u *upstream, b *balancer.Backend, c class, err error) {
-	if !u.complaints.due(time.Now()) {
-		return
-	}
+// blame puts what is known of a failed TLS into e.
+func blame(e *explain.Event, err error) {
 	problem, ok := trust.Explain(err)
 	if !ok {
 		problem = trust.Problem{What: "connection ended in the TLS handshake", Remedy: "see that the backend speaks TLS at that port"}
 	}
-	p.log.Warn("no TLS to backend", "pool", b.Key().Pool, "backend", b.Name(), "reason", c.String(),
-		"why", problem.What, "remedy", problem.Remedy, "error", err)
+	e.Cause, e.Remedy = problem.What, problem.Remedy
 }

@@ -264,8 +264,9 @@ func TestUntrustedBackends(t *testing.T) {
 			expectRefusal(t, r.exchange(t, get), "502 Bad Gateway", class, addr)
 		}
 		r.expectIdle(t, addr)
+		testkit.Eventually(t, patience, func() bool { return strings.Contains(log.String(), "\n") }, "the log has a line")
 		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, remedy) ||
-			!strings.Contains(text, "backend=one reason="+class) {
+			!strings.Contains(text, "reason="+class) || !strings.Contains(text, "backend=one") {
 			t.Errorf("%s: logged %s, want one line with %q", name, text, remedy)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // class is why a request did not get a backend's whole answer. Its zero value
@@ -63,7 +64,8 @@ const (
 	classes
 )
 
-// answers is the table of what a client gets for each class.
+// answers is the table of what a client gets for each class. Package explain
+// has a row of the same name, with its code.
 var answers = [classes]struct {
 	status int
 	name   string // for log and metrics
@@ -123,6 +125,16 @@ const retryAfter = "1"
 func (c class) status() int    { return answers[c].status }
 func (c class) String() string { return answers[c].name }
 
+// codes are those of the classes.
+var codes = func() (codes [classes]explain.Code) {
+	for c := ok + 1; c < classes; c++ {
+		codes[c] = explain.Named(answers[c].name)
+	}
+	return codes
+}()
+
+func (c class) code() explain.Code { return codes[c] }
+
 // appendBody appends the one line that the client reads.
 func (c class) appendBody(dst []byte, id *requestID) []byte {
 	return c.appendLine(dst, answers[c].reason, id)
@@ -130,6 +142,8 @@ func (c class) appendBody(dst []byte, id *requestID) []byte {
 
 // appendLine is appendBody with a closer reason.
 func (c class) appendLine(dst []byte, reason string, id *requestID) []byte {
+	dst = append(dst, c.code().String()...)
+	dst = append(dst, ' ')
 	dst = append(dst, reason...)
 	dst = append(dst, " ("...)
 	dst = append(dst, answers[c].name...)

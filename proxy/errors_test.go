@@ -21,6 +21,11 @@ func TestAnswersAreComplete(t *testing.T) {
 		if a.status < 400 || a.status > 599 || a.name == "" || a.reason == "" {
 			t.Errorf("class %d: %+v", c, a)
 		}
+		// One row in internal/explain gives it a code.
+		page := c.code().Page()
+		if page == nil || page.Name != a.name || page.Status != a.status && c != clientGone {
+			t.Errorf("class %s has no row, or one with another status, in the tables of internal/explain", a.name)
+		}
 		if other, twice := names[a.name]; twice {
 			t.Errorf("classes %d and %d are both %q", other, c, a.name)
 		}
@@ -45,14 +50,14 @@ func TestClassWrite(t *testing.T) {
 			t.Errorf("%s: %q is not one line", c, body)
 		}
 	}
-	f(refused, 502, "backend refused the connection (connect_failed, request req-1)\n", "")
-	f(broken, 502, "backend closed the connection before answering (backend_broken, request req-1)\n", "")
-	f(noBackend, 503, "no backend is available (no_backend, request req-1)\n", "1")
-	f(allFull, 503, "all backends are busy (backends_full, request req-1)\n", "1")
-	f(late, 504, "backend did not answer in time (answer_timeout, request req-1)\n", "")
-	f(bodyTooLarge, 413, "request body too large (body_too_large, request req-1)\n", "")
-	f(noRoute, 404, "no route for this host and path (no_route, request req-1)\n", "")
-	f(bodyTimeout, 408, "request body came too slowly (body_timeout, request req-1)\n", "")
+	f(refused, 502, "HF-2003 backend refused the connection (connect_failed, request req-1)\n", "")
+	f(broken, 502, "HF-2005 backend closed the connection before answering (backend_broken, request req-1)\n", "")
+	f(noBackend, 503, "HF-2001 no backend is available (no_backend, request req-1)\n", "1")
+	f(allFull, 503, "HF-2002 all backends are busy (backends_full, request req-1)\n", "1")
+	f(late, 504, "HF-2007 backend did not answer in time (answer_timeout, request req-1)\n", "")
+	f(bodyTooLarge, 413, "HF-1009 request body too large (body_too_large, request req-1)\n", "")
+	f(noRoute, 404, "HF-1013 no route for this host and path (no_route, request req-1)\n", "")
+	f(bodyTimeout, 408, "HF-1010 request body came too slowly (body_timeout, request req-1)\n", "")
 }
 
 func TestClassOf(t *testing.T) {

@@ -42,6 +42,7 @@ type exchange struct {
 	out, in    int64 // counts of conn when the attempt began
 
 	refused class // why the answer is our own; ok if it is a backend's
+	why     error // what ended the last attempt, in the system's words; may be nil
 
 	up     *upstream // of the backend that holds the lease
 	conn   *backendConn
@@ -204,6 +205,7 @@ func (x *exchange) finish(c class) {
 		x.bytesIn = x.upload.read
 	}
 	took := time.Since(x.start)
+	x.report(c)
 	if x.route != nil {
 		x.route.metrics.Request(status, took)
 	} else {
@@ -216,7 +218,7 @@ func (x *exchange) finish(c class) {
 // recycle forgets the request but not its memory.
 func (x *exchange) recycle() {
 	x.p, x.ctx, x.rt, x.l, x.route = nil, nil, nil, nil, nil
-	x.up, x.conn, x.upload = nil, nil, nil
+	x.up, x.conn, x.upload, x.why = nil, nil, nil, nil
 	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
 	x.replayable, x.sent, x.answered, x.refused = false, false, false, ok
 	x.bytesIn, x.bytesOut = 0, 0

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
@@ -18,7 +19,8 @@ const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 func expectRefusal(t *testing.T, got, status, class string, addrs ...string) {
 	t.Helper()
 	head, body, _ := strings.Cut(got, "\r\n\r\n")
-	if !strings.HasPrefix(head, "HTTP/1.1 "+status+"\r\n") || !strings.Contains(body, "("+class+", request ") || strings.Count(body, "\n") != 1 {
+	if !strings.HasPrefix(head, "HTTP/1.1 "+status+"\r\n") || !strings.HasPrefix(body, explain.Named(class).String()+" ") ||
+		!strings.Contains(body, "("+class+", request ") || strings.Count(body, "\n") != 1 {
 		t.Errorf("got %q, want %s %s", got, status, class)
 	}
 	for _, a := range append(addrs, "127.0.0.1") {

@@ -18,14 +18,11 @@ func (x *exchange) try(b *balancer.Backend, now time.Time) class {
 	x.up = x.rt.upstreams[b]
 	sure := !x.replayable
 	for again := false; ; again = true {
-		x.sent, x.answered = false, false
+		x.sent, x.answered, x.why = false, false, nil
 		c, err := x.up.acquire(now, x.route.timeouts.Connect, sure)
 		if err != nil {
-			failed := classOfDial(err)
-			if failed == untrusted || failed == noTLS {
-				x.complain(b, failed, err)
-			}
-			return failed
+			x.why = err
+			return classOfDial(err)
 		}
 		x.conn = c
 		failed := x.exchangeOn(c, b, now)
@@ -165,6 +162,7 @@ func (x *exchange) readHead(c *backendConn, resp *fasthttp.Response) class {
 
 // classOfBroken returns why no header came, and notes how far the attempt got.
 func (x *exchange) classOfBroken(err error) class {
+	x.why = err
 	x.answered = x.conn.in > x.in
 	if x.upload != nil {
 		x.upload.takeOver()
@@ -181,7 +179,7 @@ func (x *exchange) classOfBroken(err error) class {
 		return badAnswer
 	}
 	if alert := x.conn.refusal(err); alert != nil {
-		x.complain(x.lease.Backend(), noTLS, alert)
+		x.why = alert
 		return noTLS
 	}
 	return broken

@@ -36,7 +36,7 @@ func (x *exchange) askForward(g *guard) bool {
 		if errors.Is(err, auth.ErrBroken) {
 			c = authBroken
 		}
-		x.p.log.Warn("auth server does not decide", "route", x.route.name, "error", err, "request_id", string(x.req.id.bytes()))
+		x.why = err
 		return x.deny(c, "")
 	}
 	if !answer.Passes() {

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/relay"
 )
 
@@ -27,7 +28,7 @@ func (x *exchange) logAccess(status int, took time.Duration, c class) {
 	}
 	var r accesslog.Record
 	x.fill(&r)
-	r.Status, r.Duration, r.Error = status, took, c.String()
+	r.Status, r.Duration, r.Error, r.Code = status, took, c.String(), c.code().String()
 	r.BytesIn, r.BytesOut = uint64(x.bytesIn), uint64(x.bytesOut) // #nosec G115 -- counts
 	if b := x.lease.Backend(); b != nil {
 		r.Backend = b.Name()
@@ -54,16 +55,19 @@ func (x *exchange) fill(r *accesslog.Record) {
 }
 
 // BadRequest counts and logs what never became a request: the listener has
-// answered it with status. ctx holds what could be read of it.
-func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.RequestCtx, status int) {
-	p.unrouted.Request(status, 0)
+// answered it as the page of code says. ctx holds what could be read of it.
+func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.RequestCtx, code explain.Code) {
+	page := code.Page()
+	p.unrouted.Request(page.Status, 0)
+	p.reports.Report(&explain.Event{Code: code, Listener: listener, Client: client})
 	l := p.access.Load()
 	if l == nil {
 		return
 	}
 	h := &ctx.Request.Header
 	l.Log(&accesslog.Record{
-		Time: time.Now(), Listener: listener, Client: client, Status: status, Error: "bad_request",
+		Time: time.Now(), Listener: listener, Client: client, Status: page.Status,
+		Error: page.Name, Code: code.String(),
 		Method: text(h.Method()), Host: text(h.Host()), URI: p.runtime.Load().redact(text(h.RequestURI())), Proto: text(h.Protocol()),
 	})
 }
@@ -87,13 +91,13 @@ func (s *socket) logHandshake(status int, c class) {
 		return
 	}
 	r := s.record
-	r.Status, r.Duration, r.Error = status, time.Since(s.start), c.String()
+	r.Status, r.Duration, r.Error, r.Code = status, time.Since(s.start), c.String(), c.code().String()
 	r.Backend = s.lease.Backend().Name()
 	s.p.access.Load().Log(r)
 }
 
 // logClosed writes the line of a socket that has ended.
-func (s *socket) logClosed(sum relay.Summary) {
+func (s *socket) logClosed(sum relay.Summary, code explain.Code) {
 	if s.record == nil {
 		return
 	}
@@ -103,6 +107,7 @@ func (s *socket) logClosed(sum relay.Summary) {
 	r.BytesIn, r.BytesOut = sum.Bytes[relay.Client], sum.Bytes[relay.Backend]
 	r.FramesIn, r.FramesOut = sum.Frames[relay.Client], sum.Frames[relay.Backend]
 	r.CloseCode, r.ClosedBy, r.CloseReason = sum.Code, sum.Ender.String(), sum.Reason
+	r.Code = code.String()
 	s.p.access.Load().Log(r)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/auth"
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
 )
@@ -25,6 +26,8 @@ type Options struct {
 	AccessLog *accesslog.Logger
 	// Log gets what operators should know. Required.
 	Log *slog.Logger
+	// Reports gets what fails; nil: nobody does.
+	Reports *explain.Reporter
 }
 
 // Proxy forwards requests by the newest Runtime. Its methods may be called
@@ -36,6 +39,7 @@ type Proxy struct {
 	access   atomic.Pointer[accesslog.Logger]
 	log      *slog.Logger
 	keySeed  maphash.Seed // of HashKey
+	reports  *explain.Reporter
 
 	runtime atomic.Pointer[Runtime]
 
@@ -55,6 +59,7 @@ func New(o Options) *Proxy {
 		relay:     o.Relay,
 		log:       o.Log,
 		keySeed:   maphash.MakeSeed(),
+		reports:   o.Reports,
 		upstreams: make(map[upstreamKey]*upstream),
 	}
 	p.access.Store(o.AccessLog)

@@ -25,6 +25,7 @@ func (x *exchange) forward() class {
 			return classOfPick(err)
 		}
 		if attempt > 0 {
+			x.report(failed) // the last one is reported when the request ends
 			x.route.metrics.Retry()
 		}
 		x.lease = lease

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 	"github.com/holdfast-lb/holdfast/metrics"
 )
@@ -86,8 +87,9 @@ func (l *logText) String() string {
 func startWith(t testing.TB, cfg *config.Config, silence time.Duration, log slog.Handler) *rig {
 	t.Helper()
 	m := metrics.New()
+	reports := explain.NewReporter(slog.New(log), time.Hour)
 	r := &rig{
-		proxy:    New(Options{Metrics: m, Log: slog.New(log)}),
+		proxy:    New(Options{Metrics: m, Log: slog.New(log), Reports: reports}),
 		metrics:  m,
 		registry: balancer.NewRegistry(),
 	}
@@ -106,6 +108,7 @@ func startWith(t testing.TB, cfg *config.Config, silence time.Duration, log slog
 		}
 		<-served
 		r.proxy.Close()
+		reports.Close()
 	})
 	return r
 }

@@ -44,6 +44,10 @@ type calling struct {
 	accept    [acceptLen]byte
 	secure    bool
 	used      bool // answers were sent on the client's connection before
+
+	listener string     // for the log
+	client   netip.Addr // for the log
+	why      error      // what ended the last attempt, in the system's words; may be nil
 }
 
 // blocks are memory to parse answers with.
@@ -76,7 +80,9 @@ func (s *socket) Closed(sum relay.Summary) {
 	s.release()
 	s.lease.Done()
 	s.route.metrics.SocketClosed(sum.Opened)
-	s.logClosed(sum)
+	code := codeOfEnd(sum)
+	s.logClosed(sum, code)
+	s.reportEnd(code)
 }
 
 // Failed implements [relay.Owner]. The relay must not wait for what follows.
@@ -88,9 +94,11 @@ func (s *socket) Failed(f relay.Failure) {
 // failed tries another backend if the failed one has answered nothing, and
 // otherwise tells the client what happened.
 func (s *socket) failed(f relay.Failure) {
+	c, result := classOfFailure(f.Cause)
+	s.call.why = f.Err
 	switch f.Cause {
 	case relay.ConnectFailed, relay.ConnectTimeout, relay.BackendEnded:
-		if !f.Answered && s.again() {
+		if !f.Answered && s.again(c) {
 			s.dial()
 			return
 		}
@@ -100,11 +108,6 @@ func (s *socket) failed(f relay.Failure) {
 			return
 		}
 		sys.Close(f.Backend)
-	}
-	c, result := classOfFailure(f.Cause)
-	if c != clientGone && c != stopping {
-		s.p.log.Warn("handshake failed", "route", s.route.name, "pool", s.route.pool.Name(),
-			"backend", s.lease.Backend().Name(), "reason", c.String(), "error", f.Err, "request_id", string(s.id.bytes()))
 	}
 	s.giveUp(c, result)
 }

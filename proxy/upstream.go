@@ -48,7 +48,6 @@ type upstream struct {
 	authority        []byte      // for Host, where the client's is not kept
 	place            *place      // for the relay
 	tls              *tls.Config // nil: none
-	complaints       complaints
 
 	mu     sync.Mutex // guards what follows; held for a few instructions
 	idle   []*backendConn

@@ -86,6 +86,7 @@ func (x *exchange) refuseHandshake(c class, result metrics.HandshakeResult) {
 // handshakeRefused accounts for an answer of our own, and gives x back.
 func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 	took := time.Since(x.start)
+	x.report(c)
 	x.route.metrics.Handshake(result, took)
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
 	x.logAccess(c.status(), took, c)
@@ -102,6 +103,9 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 			accept: acceptFor(key),
 			used:   x.ctx.ConnRequestNum() > 1,
 			secure: x.req.proto == "https",
+
+			listener: x.l.name,
+			client:   x.req.client.ip,
 		},
 	}
 	c := s.call
@@ -133,7 +137,7 @@ func (s *socket) take(c net.Conn) {
 	inner := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(detacher)
 	fd, release, err := inner.Detach()
 	if err != nil {
-		s.p.log.Warn("client's socket cannot be handed over", "error", err)
+		s.call.why = err
 		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
 		_, _ = c.Write(noDescriptor.appendAnswer(nil, &s.id))
 		s.finish(noDescriptor, metrics.HandshakeUnreachable)
@@ -172,13 +176,14 @@ func (s *socket) dial() {
 				Owner: s,
 			})
 		}
+		c.why = err
 		switch {
 		case err == nil:
 			return // s belongs to the relay now
 		case errors.Is(err, relay.ErrStopping):
 			s.giveUp(stopping, metrics.HandshakeNoBackend)
 			return
-		case !s.again():
+		case !s.again(refused):
 			s.giveUp(refused, metrics.HandshakeUnreachable)
 			return
 		}
@@ -186,8 +191,8 @@ func (s *socket) dial() {
 }
 
 // again returns the lease and takes one on another backend, if there is one
-// and the route allows another attempt.
-func (s *socket) again() bool {
+// and the route allows another attempt. failed is why this one came to nothing.
+func (s *socket) again(failed class) bool {
 	c := s.call
 	if c.attempt >= s.route.retries {
 		return false
@@ -197,6 +202,7 @@ func (s *socket) again() bool {
 	if err != nil {
 		return false
 	}
+	s.report(failed)
 	s.lease.Done()
 	s.lease = lease
 	c.attempt++
@@ -229,6 +235,7 @@ func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
 
 // finish accounts for a handshake that came to nothing.
 func (s *socket) finish(c class, result metrics.HandshakeResult) {
+	s.report(c)
 	s.settle(result)
 	status := c.status()
 	if c == clientGone {

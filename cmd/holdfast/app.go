@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/health"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/listener"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/proxy"
@@ -25,6 +26,7 @@ import (
 // otherwise, are called by one goroutine, the command's.
 type app struct {
 	log     *journal
+	reports *explain.Reporter
 	metrics *metrics.Metrics
 
 	registry  *balancer.Registry
@@ -54,6 +56,9 @@ type app struct {
 	retiring sync.WaitGroup // admin servers that finish their requests
 }
 
+// reportPeriod is how often the log says that a failure goes on.
+const reportPeriod = time.Minute
+
 var errStarting = errors.New("no configuration runs yet")
 
 // newApp makes the parts. Nothing is bound and nothing is dialled before the
@@ -65,6 +70,7 @@ func newApp(log *journal) (*app, error) {
 	}
 	a := &app{
 		log:      log,
+		reports:  explain.NewReporter(log.Logger, reportPeriod),
 		metrics:  metrics.New(),
 		registry: balancer.NewRegistry(),
 		relay:    r,
@@ -76,12 +82,13 @@ func newApp(log *journal) (*app, error) {
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
-	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger})
+	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger, Reports: a.reports})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
 		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
 		BadRequest: a.proxy.BadRequest,
 		Log:        log.Logger,
+		Reports:    a.reports,
 	})
 	a.prober = health.NewProber(log.Logger)
 	a.metrics.SetRelay(a.relaySample)

@@ -3,6 +3,7 @@
 //	holdfast serve --config holdfast.yaml   run
 //	holdfast check --config holdfast.yaml   say what is wrong with a file
 //	holdfast demo                           three game servers to play with
+//	holdfast explain HF-2003                say what a failure's code means
 //	holdfast version
 //	holdfast status, sockets, drain, undrain, maintenance, close, reload   see and steer a running one
 //
@@ -24,7 +25,7 @@ import (
 func main() {
 	if err := newRoot().Execute(); err != nil {
 		if !errors.Is(err, errReported) {
-			fmt.Fprintln(os.Stderr, "holdfast: "+err.Error())
+			fmt.Fprintln(os.Stderr, "holdfast: "+withCode(err))
 		}
 		os.Exit(1)
 	}
@@ -42,7 +43,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newDemo(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newDemo(), newExplain(), newVersion())
 	root.AddCommand(terminal.Commands()...)
 	return root
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // source is where the configuration comes from, and what was last read there.
@@ -102,10 +103,11 @@ func (a *app) taken(at time.Time, message string) {
 // mistake.
 func (a *app) refused(err error) []string {
 	var mistakes []string
+	code := cmp.Or(codeOf(err), explain.Named("reload_failed")).String()
 	var list config.Errors
 	if errors.As(err, &list) {
 		for _, e := range list {
-			a.log.Error("configuration", "error", e.Error())
+			a.log.Error("configuration", "code", code, "error", e.Error())
 			mistakes = append(mistakes, e.Error())
 		}
 		err = fmt.Errorf("mistakes in the file: %d", len(list))
@@ -114,7 +116,7 @@ func (a *app) refused(err error) []string {
 			mistakes = append(mistakes, e.Error())
 		}
 	}
-	a.log.Error("reload failed, the configuration before it stays", "error", err)
+	a.log.Error("reload failed, the configuration before it stays", "code", code, "error", err)
 	now := *a.loaded.Load()
 	now.Refused = mistakes
 	a.loaded.Store(&now)

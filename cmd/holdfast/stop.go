@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // closeGoingAway is what clients read when this process ends (RFC 6455,
@@ -13,6 +15,11 @@ const closeGoingAway = 1001
 
 // lastSecond is what tidying up may take when the deadline has passed already.
 const lastSecond = time.Second
+
+var (
+	codeCut  = explain.Named("cut_at_deadline").String()
+	codeLeft = explain.Named("parts_left").String()
+)
 
 var errStopping = errors.New("shutting down")
 
@@ -29,12 +36,12 @@ func (a *app) stop(deadline time.Duration) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		if err := a.listeners.Shutdown(ctx); err != nil {
-			a.log.Warn("requests were cut off at shutdown.deadline", "error", err)
+			a.log.Warn("requests were cut off at shutdown.deadline", "code", codeCut, "error", err)
 		}
 	})
 	both.Go(func() {
 		if err := a.relay.Farewell(ctx, closeGoingAway, "server is shutting down"); err != nil {
-			a.log.Warn("sockets were cut off at shutdown.deadline", "sockets", a.relay.Stats().Pairs)
+			a.log.Warn("sockets were cut off at shutdown.deadline", "code", codeCut, "sockets", a.relay.Stats().Pairs)
 		}
 	})
 	both.Wait()
@@ -44,6 +51,7 @@ func (a *app) stop(deadline time.Duration) {
 		a.relay.Close()
 		a.prober.Close()
 		a.proxy.Close()
+		a.reports.Close()
 		if a.admin != nil {
 			a.admin.close()
 			<-a.admin.done
@@ -53,7 +61,7 @@ func (a *app) stop(deadline time.Duration) {
 	select {
 	case <-rest:
 	case <-time.After(max(time.Until(began.Add(deadline)), lastSecond)):
-		a.log.Error("not all parts ended by shutdown.deadline, which is a mistake in Holdfast: please report it")
+		a.log.Error("not all parts ended by shutdown.deadline, which is a mistake in Holdfast: please report it", "code", codeLeft)
 	}
 	a.log.Info("stopped", "sockets", sockets, "took", time.Since(began).Round(time.Millisecond).String())
 	a.swapAccess(nil)

@@ -1,0 +1,105 @@
+package explain
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/troubleshooting.md")
+
+const (
+	root     = "../.."
+	document = root + "/docs/troubleshooting.md"
+)
+
+// Rows are sorted, in the file of their thousand, complete and whole sentences.
+func TestRows(t *testing.T) {
+	names := map[string]Code{}
+	last := Code(0)
+	for i := range Chapters {
+		for _, p := range Chapters[i].pages {
+			if p.Code <= last || int(p.Code)/1000 != i+1 {
+				t.Errorf("%s stands behind %s in chapter %d", p.Code, last, i+1)
+			}
+			last = p.Code
+			if p.Status != 0 && (p.Status < 400 || p.Status > 599) {
+				t.Errorf("%s has status %d", p.Code, p.Status)
+			}
+			if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(p.Name) || names[p.Name] != 0 {
+				t.Errorf("%s: name %q is malformed, or that of %s too", p.Code, p.Name, names[p.Name])
+			}
+			names[p.Name] = p.Code
+			if p.Title == "" || strings.HasSuffix(p.Title, ".") {
+				t.Errorf("%s: title %q", p.Code, p.Title)
+			}
+			for _, text := range []string{p.Cause, p.Look, p.Remedy} {
+				if !strings.HasSuffix(text, ".") || strings.ContainsAny(text, "\n|") {
+					t.Errorf("%s: %q is not whole sentences", p.Code, text)
+				}
+			}
+		}
+	}
+}
+
+// docs/troubleshooting.md is what the table says.
+func TestDocument(t *testing.T) {
+	if *update {
+		if err := os.WriteFile(document, []byte(Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(data) != Markdown() {
+		t.Errorf("%s is out of date: go test ./internal/explain -update", document)
+	}
+	for _, s := range symptoms {
+		for _, c := range s.codes {
+			if c.Page() == nil {
+				t.Errorf("%q names %s, which is no code", s.text, c)
+			}
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	f := func(text string, code Code, found bool) {
+		t.Helper()
+		if p, ok := Find(text); p.Code != code || ok != found {
+			t.Errorf("%q: %s %t, want %s %t", text, p.Code, ok, code, found)
+		}
+	}
+	f("HF-2003", 2003, true)
+	f(" hf2003", 2003, true)
+	f("2003", 2003, true)
+	f("connect_failed", 2003, true)
+	f("Connect-Failed", 2003, true)
+	f("HF-1014", 1013, false)
+	f("0", 1001, false)
+	f("conect_fail", 2003, false)
+}
+
+func TestText(t *testing.T) {
+	p, _ := Find("HF-2003")
+	text := p.Text()
+	for _, want := range []string{"HF-2003  backend refused the connection\n", "Status 502", "connect_failed", "\nCause\n  Nothing listens", "\nLook at\n", "\nRemedy\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if len(line) > width+1 {
+			t.Errorf("%q is too long", line)
+		}
+	}
+	for i := range pages {
+		if !strings.Contains(List(), "  "+pages[i].Code.String()+"  ") {
+			t.Errorf("the list lacks %s", pages[i].Code)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package explain
+
+// tlsPages: certificates and records.
+var tlsPages = []Page{}
