@@ -57,7 +57,7 @@ func echo(b *testing.B, r *Relay, size int) {
 	}
 	fd := descriptor(a)
 	_ = a.Close()
-	if err := r.Open(call(fd, addr(l), newOwner())); err != nil {
+	if err := r.Open(rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, make([]byte, len(switching))); err != nil {

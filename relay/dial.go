@@ -5,6 +5,7 @@ package relay
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/internal/sys"
 )
@@ -19,8 +20,13 @@ func (l *loop) open(c *Call) error {
 		l.dialing.Add(-1)
 		return ErrStopping
 	}
+	if c.BackendTLS != nil {
+		l.guests.Go(func() { l.secure(c) })
+		return nil
+	}
 	if err := l.start(c); err != nil {
 		l.dialing.Add(-1)
+		l.poll.Wake() // it may be waiting for the last of them
 		return err
 	}
 	return nil
@@ -31,7 +37,25 @@ func (l *loop) start(c *Call) error {
 	if err != nil {
 		return err
 	}
-	now := l.clock()
+	p := l.newPair(c, l.clock())
+	request := c.Request
+	if len(c.Preface) > 0 {
+		request = slices.Concat(c.Preface, request)
+	}
+	switch n, errno := sys.Send(fd, request); errno {
+	case 0:
+		p.call.connected = true
+		request = request[n:]
+	case sys.EAGAIN, sys.EINTR:
+	default:
+		p.call.refused = errno // the system says it once; the loop passes it on
+	}
+	p.call.request = request
+	return l.watch(p, c, fd)
+}
+
+// newPair makes the pair of a call that began at now, without the backend.
+func (l *loop) newPair(c *Call, now int64) *pair {
 	p := &pair{
 		id:    c.ID,
 		owner: c.Owner,
@@ -41,30 +65,28 @@ func (l *loop) start(c *Call) error {
 		due:   now + max(1, min(c.Connect, c.Answer).Milliseconds()),
 		idle:  c.Idle.Milliseconds(),
 		call: &dial{
-			request: c.Request,
-			early:   c.Early,
-			answer:  now + max(1, c.Answer.Milliseconds()),
+			early:  c.Early,
+			answer: now + max(1, c.Answer.Milliseconds()),
 		},
 	}
 	if c.Idle > 0 {
 		p.idle = max(1, p.idle)
 	}
 	p.ends[Client].fd = int32(c.Client) // #nosec G115 -- descriptors are small
-	p.ends[Backend].fd = int32(fd)      // #nosec G115
-	switch n, errno := sys.Send(fd, c.Request); errno {
-	case 0:
-		p.call.connected = true
-		p.call.request = c.Request[n:]
-	case sys.EAGAIN, sys.EINTR:
-	default:
-		p.call.refused = errno // the system says it once; the loop passes it on
-	}
+	p.ends[Client].tls = c.ClientTLS
+	return p
+}
+
+// watch hands a pair to the loop, with the backend's descriptor, which it
+// closes if that fails.
+func (l *loop) watch(p *pair, c *Call, fd int) error {
+	p.ends[Backend].fd = int32(fd) // #nosec G115 -- descriptors are small
 	if err := l.table.put(p); err != nil {
 		sys.Close(fd)
 		return err
 	}
 	// The client's socket comes last: see adopt.
-	err = l.poll.Add(fd, p.slot<<1|Backend, p.gen)
+	err := l.poll.Add(fd, p.slot<<1|Backend, p.gen)
 	if err == nil {
 		err = l.poll.Add(c.Client, p.slot<<1|Client, p.gen)
 	}
@@ -130,20 +152,20 @@ func (l *loop) dial(p *pair) {
 		}
 	}
 	for b.readable && p.state == dialing {
-		n, errno := sys.Recv(int(b.fd), l.buf)
+		n, data, errno := l.recv(p, Backend)
 		switch {
 		case errno == sys.EAGAIN:
 			b.readable = false
 		case errno == sys.EINTR:
 		case errno != 0:
-			l.fail(p, Failure{Cause: c.cause(), Err: errno})
+			l.fail(p, Failure{Cause: c.cause(), Err: b.trouble(errno)})
 		case n == 0:
 			l.fail(p, Failure{Cause: c.cause(), Err: errors.New("end of stream before an answer")})
 		default:
 			if n < len(l.buf) && !b.hup {
 				b.readable = false
 			}
-			l.answer(p, l.buf[:n])
+			l.answer(p, data)
 		}
 	}
 }
@@ -214,7 +236,7 @@ func (l *loop) begin(p *pair, first, early []byte) {
 	p.owner.Opened()
 	if len(c.early) > 0 {
 		l.inspect(p, Client, c.early)
-		p.ends[Backend].pend = append(l.spare(), c.early...)
+		p.ends[Backend].pend = append(l.spare(), l.seal(&p.ends[Backend], c.early)...)
 	}
 	if len(early) > 0 {
 		first = append(first, l.inspect(p, Backend, early)...)
@@ -246,7 +268,7 @@ func (l *loop) fail(p *pair, f Failure) {
 	f.Client = int(p.ends[Client].fd)
 	l.poll.Remove(f.Client)
 	if f.Cause == NotUpgraded {
-		f.Backend = int(p.ends[Backend].fd)
+		f.Backend, f.BackendTLS = int(p.ends[Backend].fd), p.ends[Backend].tls
 		l.poll.Remove(f.Backend)
 	} else {
 		f.Backend = -1

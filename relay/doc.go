@@ -28,6 +28,16 @@
 //	                      ▼
 //	                Owner.Closed
 //
+// # TLS
+//
+// Either end may speak TLS: the client's connection comes with its handshake
+// done (Call.ClientTLS), the backend's is done by Open on a goroutine
+// (Call.BackendTLS), since crypto/tls cannot go on with a handshake that was
+// interrupted. From then on both belong to the loop, which passes on what is
+// said, in as few records as it needs: what one read of a socket delivered is
+// opened, walked, sealed and sent at once, and only records that have come in
+// part are kept, by crypto/tls. What a side has not taken is kept sealed.
+//
 // # Who owns what
 //
 // [Relay.Open] takes the client's descriptor when it returns nil, and gives it
@@ -40,7 +50,8 @@
 // # How an end travels
 //
 //	one side does this         the other side sees
-//	sends FIN                  everything sent before, then FIN; the opposite
+//	sends FIN                  everything sent before, then FIN (with TLS,
+//	                           close_notify before it); the opposite
 //	                           direction goes on until it ends too, or is
 //	                           silent for HalfCloseIdle
 //	sends RST, or its host     everything that had arrived, then RST; while
@@ -48,6 +59,9 @@
 //	                           still says is dropped, and it is closed when it
 //	                           ends, has everything, or takes nothing for
 //	                           HalfCloseIdle
+//	close_notify               as FIN; a FIN without it is one as well, since
+//	                           WebSocket has an ending of its own
+//	breaks a rule of TLS       as RST; it is told by an alert
 //	takes no more bytes        nothing is lost: the other is not read meanwhile
 //	silent for Idle            client: Close 1001, then FIN. backend: FIN
 //	Farewell                   client: Close with that code on a frame boundary;

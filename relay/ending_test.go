@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"testing"
 	"time"
@@ -10,21 +11,15 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// flood writes zeroes until the other side takes no more, and returns how many
-// it took.
-func flood(t *testing.T, w interface {
-	io.Writer
-	SetWriteDeadline(time.Time) error
-}) int {
-	t.Helper()
-	n := 0
+// flood writes zeroes until the other side takes no more.
+func flood(c *peer) {
 	chunk := make([]byte, 64<<10)
 	for {
-		_ = w.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		k, err := w.Write(chunk)
-		n += k
-		if err != nil {
-			return n
+		// Long enough for a relay that has to wait for a processor.
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		n, err := c.Write(chunk)
+		if _, secure := c.Conn.(*tls.Conn); err != nil && (n == 0 || secure) {
+			return
 		}
 	}
 }
@@ -32,17 +27,17 @@ func flood(t *testing.T, w interface {
 // A client that has not read earlier answers is not writable, and so gives no
 // event: its handshake has its deadlines all the same.
 func TestUnwritableClientHasDeadlines(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		l := listen(t)
-		b := backend(t, l)
-		_, fd := client(t)
+		b := r.backend(t, l)
+		_, at := r.client(t)
 		for chunk := make([]byte, 64<<10); ; {
-			if n, errno := sys.Send(fd, chunk); errno != 0 || n == 0 {
+			if n, errno := sys.Send(at.fd, chunk); errno != 0 || n == 0 {
 				break // the buffer is full
 			}
 		}
 		o := newOwner()
-		k := call(fd, addr(l), o)
+		k := r.call(at, addr(l), o)
 		k.Used, k.Answer = true, 200*time.Millisecond
 		if err := r.Open(k); err != nil {
 			t.Fatal(err)
@@ -65,72 +60,59 @@ func TestUnwritableClientHasDeadlines(t *testing.T) {
 // A reset is seen although the other side takes nothing, so that the one that
 // was reset is not being read.
 func TestResetUnderBackPressure(t *testing.T) {
-	if !sys.HasPoller {
-		t.Skip("the portable engine sees it when the other side takes something")
-	}
-	r, err := New(Options{Loops: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for _, from := range []int{Client, Backend} {
-		j := join(t, r, nil)
-		sender := j.client
-		if from == Backend {
-			sender = j.backend
+	loops(t, func(t *testing.T, r rig) {
+		for _, from := range []int{Client, Backend} {
+			j := r.join(t, nil)
+			sender := j.client
+			if from == Backend {
+				sender = j.backend
+			}
+			flood(sender)
+			sender.reset()
+			s := within(t, "Closed", j.owner.closed)
+			if s.Ender != ender(from) || s.Reason != "reset" {
+				t.Fatalf("summary %+v", s)
+			}
 		}
-		flood(t, sender)
-		_ = sender.SetLinger(0)
-		_ = sender.Close()
-		s := within(t, "Closed", j.owner.closed)
-		if s.Ender != ender(from) || s.Reason != "reset" {
-			t.Fatalf("summary %+v", s)
-		}
-	}
+	})
 }
 
 // A backend says a lot and dies; its client, still talking, reads all that had
 // arrived, although the talk is answered with a reset. (What had not left the
 // backend's machine dies with it.)
 func TestBurstOfADyingBackendArrives(t *testing.T) {
-	if !sys.HasPoller {
-		t.Skip("the portable engine does not promise this")
-	}
-	r, err := New(Options{Loops: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	j := join(t, r, nil)
-	const sent = 1 << 20
-	send(t, j.backend, make([]byte, sent))
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Backend] == sent }, "arrival at the relay")
-	_ = j.backend.Close()
-	ping := appendFrame(nil, 9, true, []byte("there?"))
-	for range 3 {
-		send(t, j.client, ping)
-	}
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] >= uint64(len(ping)) }, "pings")
-	got, err := io.Copy(io.Discard, j.client)
-	if err != nil || got != int64(sent) {
-		t.Fatalf("read %d bytes (%v), the backend had sent %d", got, err, sent)
-	}
-	_ = j.client.Close()
-	within(t, "Closed", j.owner.closed)
+	loops(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
+		const sent = 1 << 20
+		send(t, j.backend, make([]byte, sent))
+		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Backend] == sent }, "arrival at the relay")
+		_ = j.backend.Close()
+		ping := appendFrame(nil, 9, true, []byte("there?"))
+		for range 3 {
+			send(t, j.client, ping)
+		}
+		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] >= uint64(len(ping)) }, "pings")
+		got, err := io.Copy(io.Discard, j.client)
+		if err != nil || got != int64(sent) {
+			t.Fatalf("read %d bytes (%v), the backend had sent %d", got, err, sent)
+		}
+		_ = j.client.Close()
+		within(t, "Closed", j.owner.closed)
+	})
 }
 
 // An Open that fails leaves the client's descriptor alone.
 func TestFailedOpenLeavesTheDescriptor(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		r.Close()
-		c, fd := client(t)
-		defer sys.Close(fd)
+		c, at := r.client(t)
+		defer sys.Close(at.fd)
 		l := listen(t)
-		if err := r.Open(call(fd, addr(l), newOwner())); err == nil {
+		if err := r.Open(r.call(at, addr(l), newOwner())); err == nil {
 			t.Fatal("a stopped relay opened a pair")
 		}
-		if n, errno := sys.Send(fd, []byte("still here")); errno != 0 || n != 10 {
-			t.Fatalf("wrote %d bytes, error %v", n, errno)
+		if err := at.tell("still here"); err != nil {
+			t.Fatal(err)
 		}
 		expect(t, c, "still here")
 	})

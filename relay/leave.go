@@ -31,7 +31,7 @@ func (l *loop) leave(p *pair, code uint16, reason string, due int64) {
 		p.said = true
 		bye := appendClose(l.out[:0], code, reason)
 		if len(c.pend) > 0 {
-			c.pend = append(c.pend, bye...)
+			c.pend = append(c.pend, l.seal(c, bye)...)
 		} else {
 			l.deliver(p, Client, bye)
 		}

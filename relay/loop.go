@@ -3,7 +3,9 @@
 package relay
 
 import (
+	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +31,7 @@ type loop struct {
 	now   int64 // milliseconds since began, read once a wakeup
 
 	buf  []byte    // what a read reads into
+	wire []byte    // what TLS reads from or writes to; nil until there is TLS
 	out  []byte    // what is put together to be sent
 	pool [][]byte  // spare buffers for what a side has not taken
 	work []*pair   // pairs whose turn ended before their bytes did
@@ -40,6 +43,11 @@ type loop struct {
 	newcomers atomic.Pointer[pair]
 	closing   atomic.Bool
 	done      chan struct{}
+
+	// TLS handshakes with backends, each on a goroutine, end with quit.
+	quit   context.Context
+	hurry  context.CancelFunc
+	guests sync.WaitGroup
 
 	_ [64]byte // the counters have cache lines of their own
 	counters
@@ -53,9 +61,10 @@ func newLoop() (*loop, error) {
 	l := &loop{
 		poll:  poll,
 		began: time.Now(),
-		buf:   make([]byte, bufferSize),
+		buf:   make([]byte, bufferSize, bufferSize+32<<10), // with TLS, a record may have begun before
 		done:  make(chan struct{}),
 	}
+	l.quit, l.hurry = context.WithCancel(context.Background())
 	go l.run()
 	return l, nil
 }
@@ -63,9 +72,11 @@ func newLoop() (*loop, error) {
 func (l *loop) close() {
 	first := l.closing.CompareAndSwap(false, true)
 	if first {
+		l.hurry()
 		l.poll.Wake()
 	}
 	<-l.done
+	l.guests.Wait()
 	if first {
 		l.poll.Close() // once nobody waits; Wake knows when it is too late
 	}
@@ -144,6 +155,9 @@ func (l *loop) event(ev *sys.Event) {
 func (l *loop) adopt(p *pair) bool {
 	p.adopted = true
 	l.wheel.arm(p)
+	if l.wire == nil && (p.ends[Client].tls != nil || p.ends[Backend].tls != nil) {
+		l.wire = make([]byte, bufferSize)
+	}
 	if l.bye != nil {
 		l.fail(p, Failure{Cause: Stopping})
 		return false

@@ -55,6 +55,7 @@ func (l *loop) obey() {
 
 // farewell has every pair leave, a chunk of the table a turn.
 func (l *loop) farewell(f *farewell) {
+	l.hurry()
 	i := 0
 	l.post(func() bool {
 		l.bye = f

@@ -11,7 +11,7 @@ import (
 )
 
 // all returns what Each yields, by id.
-func all(t *testing.T, r *Relay) map[uint64]Live {
+func all(t *testing.T, r rig) map[uint64]Live {
 	t.Helper()
 	m := map[uint64]Live{}
 	for l := range r.Each {
@@ -25,10 +25,10 @@ func all(t *testing.T, r *Relay) map[uint64]Live {
 
 // End tells one client, between two frames, and nobody else.
 func TestEnd(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		mine := NewID()
-		a := join(t, r, func(k *Call) { k.ID = mine })
-		b := join(t, r, nil)
+		a := r.join(t, func(k *Call) { k.ID = mine })
+		b := r.join(t, nil)
 		frame := appendFrame(nil, 2, false, make([]byte, 1000))
 		send(t, a.backend, frame[:500])
 		expect(t, a.client, string(frame[:500]))
@@ -62,9 +62,9 @@ func TestEnd(t *testing.T) {
 
 // A client that does not answer is cut when its grace is over.
 func TestEndIsFinal(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		id := NewID()
-		j := join(t, r, func(k *Call) { k.ID = id })
+		j := r.join(t, func(k *Call) { k.ID = id })
 		began := time.Now()
 		r.End(id, 4001, "kicked", 200*time.Millisecond)
 		expect(t, j.client, string(appendClose(nil, 4001, "kicked")))
@@ -76,9 +76,9 @@ func TestEndIsFinal(t *testing.T) {
 }
 
 func TestEachTellsWhatPairsAre(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		a := join(t, r, nil)
-		b := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		a := r.join(t, nil)
+		b := r.join(t, nil)
 		up, down := appendFrame(nil, 1, true, []byte("up")), appendFrame(nil, 1, false, []byte("down"))
 		for range 3 {
 			send(t, a.client, up)
@@ -121,11 +121,11 @@ func TestOrdersFromManyGoroutines(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		n = 60
 	}
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		var js []joined
 		first := lastID.Load() + 1
 		for range n {
-			js = append(js, join(t, r, nil))
+			js = append(js, r.join(t, nil))
 		}
 		var found atomic.Int64
 		var orders, readers sync.WaitGroup

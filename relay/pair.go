@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 type state uint8
@@ -28,9 +29,10 @@ type end struct {
 	broken   bool // an error was reported for it
 	gone     bool // it takes no more
 	scan     Scanner
-	frames   uint64 // that it sent
-	bytes    uint64 // that it sent
-	pend     []byte // bytes for it that it has not taken yet
+	frames   uint64        // that it sent
+	bytes    uint64        // that it sent
+	pend     []byte        // bytes for it that it has not taken yet, sealed if it has TLS
+	tls      *tlsconn.Conn // nil: none
 }
 
 // pair is two ends and what belongs to neither. Its opener fills it in and

@@ -3,6 +3,7 @@ package relay
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/sys"
@@ -27,10 +27,16 @@ type portable struct {
 	bye    *farewell
 
 	running sync.WaitGroup
+	quit    context.Context // ends dialing
+	hurry   context.CancelFunc
 	counters
 }
 
-func newPortable() *portable { return &portable{joints: map[uint64]*joint{}} }
+func newPortable() *portable {
+	e := &portable{joints: map[uint64]*joint{}}
+	e.quit, e.hurry = context.WithCancel(context.Background())
+	return e
+}
 
 func (e *portable) farewell(f *farewell) {
 	e.mu.Lock()
@@ -42,6 +48,7 @@ func (e *portable) farewell(f *farewell) {
 }
 
 func (e *portable) close() {
+	e.hurry()
 	e.mu.Lock()
 	if e.bye == nil {
 		e.bye = &farewell{}
@@ -59,7 +66,8 @@ type joint struct {
 	e     *portable
 	id    uint64
 	owner Owner
-	conns [2]net.Conn
+	conns [2]net.Conn // what is read and written
+	below [2]net.Conn // what they lie on: themselves, without TLS
 	idle  time.Duration
 	began time.Time
 	last  atomic.Int64 // nanoseconds since began
@@ -74,6 +82,7 @@ type joint struct {
 	bytes  [2]atomic.Uint64
 	frames [2]atomic.Uint64
 	eof    [2]atomic.Bool
+	broken atomic.Bool
 
 	noteOnce sync.Once
 	ender    Ender
@@ -86,8 +95,8 @@ func (j *joint) note(by Ender, reason string) {
 }
 
 func (j *joint) cut() {
-	_ = j.conns[Client].Close()
-	_ = j.conns[Backend].Close()
+	_ = j.below[Client].Close()
+	_ = j.below[Backend].Close()
 }
 
 func (e *portable) open(c *Call) error {
@@ -116,26 +125,31 @@ func (e *portable) open(c *Call) error {
 
 // dial connects, has the answer judged, and pumps until the pair has ended.
 func (e *portable) dial(c *Call, client net.Conn) {
+	from := client
+	if c.ClientTLS != nil {
+		c.ClientTLS.Attach(client)
+		from = c.ClientTLS
+	}
 	fail := func(f Failure) {
 		e.dialing.Add(-1)
+		if c.ClientTLS != nil {
+			c.ClientTLS.Detach()
+		}
 		f.Client = descriptor(client)
 		_ = client.Close()
 		c.Owner.Failed(f)
 	}
-	began := time.Now()
-	conn, err := net.DialTimeout("tcp", c.Backend.String(), c.Connect)
+	conn, t, cause, err := connect(e.quit, c)
 	if err != nil {
-		cause := ConnectFailed
-		if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
-			cause = ConnectTimeout
-		}
 		fail(Failure{Cause: cause, Err: err, Backend: -1})
 		return
 	}
-	_ = conn.SetDeadline(began.Add(c.Answer))
-	_, err = conn.Write(c.Request)
+	to := conn
+	if t != nil {
+		to = t
+	}
 	var head, received []byte
-	br := bufio.NewReader(conn)
+	br := bufio.NewReader(to)
 	for err == nil {
 		if head, err = readHead(br); err == nil && !isInterim(head) {
 			break
@@ -159,11 +173,17 @@ func (e *portable) dial(c *Call, client net.Conn) {
 	if err != nil {
 		received = append(bytes.Clone(head), early...)
 		fd := descriptor(conn)
+		if t != nil {
+			t.Detach()
+		}
 		_ = conn.Close()
-		fail(Failure{Cause: NotUpgraded, Err: err, Backend: fd, Received: received})
+		fail(Failure{Cause: NotUpgraded, Err: err, Backend: fd, BackendTLS: t, Received: received})
 		return
 	}
-	j := &joint{e: e, id: c.ID, owner: c.Owner, conns: [2]net.Conn{client, conn}, idle: c.Idle, began: time.Now()}
+	j := &joint{
+		e: e, id: c.ID, owner: c.Owner, idle: c.Idle, began: time.Now(),
+		conns: [2]net.Conn{from, to}, below: [2]net.Conn{client, conn},
+	}
 	e.mu.Lock()
 	if e.bye != nil {
 		e.mu.Unlock()
@@ -198,6 +218,11 @@ func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	})
 	both.Wait()
 	j.timer.Stop()
+	for side := range j.conns {
+		if j.conns[side] != j.below[side] && !j.broken.Load() {
+			_ = j.conns[side].Close() // says so
+		}
+	}
 	j.cut()
 	e.mu.Lock()
 	delete(e.joints, j.id)
@@ -285,7 +310,8 @@ func (j *joint) pass(from int, b []byte) bool {
 // broke ends the pair because a side was reset, and resets the other.
 func (j *joint) broke(side int) {
 	j.note(ender(side), "reset")
-	if c, ok := j.conns[1-side].(*net.TCPConn); ok {
+	j.broken.Store(true)
+	if c, ok := j.below[1-side].(*net.TCPConn); ok {
 		_ = c.SetLinger(0)
 	}
 	j.cut()
@@ -354,43 +380,4 @@ func (j *joint) summary() Summary {
 		s.Code = 1006
 	}
 	return s
-}
-
-var errAnswerTooLarge = errors.New("answer header above 32 KiB")
-
-// readHead reads up to and with the empty line that ends a header.
-func readHead(br *bufio.Reader) ([]byte, error) {
-	var head []byte
-	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
-		if len(head) > maxAnswer {
-			return nil, errAnswerTooLarge
-		}
-		c, err := br.ReadByte()
-		if err != nil {
-			return nil, err
-		}
-		head = append(head, c)
-	}
-	return head, nil
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// descriptor returns a duplicate of a connection's descriptor, -1 if it has
-// none any more.
-func descriptor(c net.Conn) int {
-	fd := -1
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return fd
-	}
-	_ = raw.Control(func(s uintptr) {
-		if n, err := sys.Dup(int(s)); err == nil {
-			fd = n
-		}
-	})
-	return fd
 }

@@ -46,11 +46,15 @@ func (l *loop) pump(p *pair, from int) bool {
 		return true
 	}
 	if src.eof {
-		l.shut(dst)
+		if src.broken && !src.gone {
+			l.broke(p, from) // after its end: it takes no more either
+			return p.state != dead
+		}
+		l.shut(p, to)
 		return true
 	}
 	for moved := 0; src.readable && moved < turnBytes; {
-		n, errno := sys.Recv(int(src.fd), l.buf)
+		n, b, errno := l.recv(p, from)
 		if errno != 0 {
 			if errno == sys.EAGAIN {
 				src.readable = false
@@ -72,7 +76,7 @@ func (l *loop) pump(p *pair, from int) bool {
 			src.readable = false
 		}
 		moved += n
-		b := l.inspect(p, from, l.buf[:n])
+		b = l.inspect(p, from, b)
 		if dst.gone {
 			continue // nobody is there to get it
 		}
@@ -99,7 +103,7 @@ func (l *loop) ended(p *pair, from int) {
 		l.end(p, neither)
 		return
 	}
-	l.shut(dst)
+	l.shut(p, 1-from)
 	l.halved(p)
 }
 
@@ -126,7 +130,7 @@ func (l *loop) hasten(p *pair) {
 // closing its socket over that would be a reset that overtakes them.
 func (l *loop) broke(p *pair, from int) {
 	src, dst := &p.ends[from], &p.ends[1-from]
-	p.note(ender(from), "reset")
+	p.note(ender(from), src.fault())
 	src.eof, src.readable = true, false
 	l.lose(src)
 	if dst.gone || dst.eof || len(dst.pend) == 0 && sys.Unsent(int(dst.fd)) == 0 {
@@ -134,7 +138,7 @@ func (l *loop) broke(p *pair, from int) {
 		return
 	}
 	if len(dst.pend) == 0 {
-		l.shut(dst)
+		l.shut(p, 1-from)
 	}
 	p.last = l.now
 	l.hasten(p)
@@ -164,9 +168,10 @@ func (l *loop) lose(e *end) {
 	}
 }
 
-// shut passes a FIN on, once.
-func (l *loop) shut(dst *end) {
-	if !dst.shut {
+// shut passes a FIN on, once, behind what ends TLS.
+func (l *loop) shut(p *pair, to int) {
+	dst := &p.ends[to]
+	if !dst.shut && l.notified(p, to) {
 		dst.shut = true
 		sys.ShutdownWrite(int(dst.fd))
 	}
@@ -199,6 +204,11 @@ func (l *loop) inspect(p *pair, from int, b []byte) []byte {
 // deliver sends b, which is the next thing for a side that has nothing
 // pending, and keeps a copy of what it does not take.
 func (l *loop) deliver(p *pair, to int, b []byte) {
+	l.put(p, to, l.seal(&p.ends[to], b))
+}
+
+// put is deliver for what is sealed already.
+func (l *loop) put(p *pair, to int, b []byte) {
 	dst := &p.ends[to]
 	for {
 		n, errno := sys.Send(int(dst.fd), b)
@@ -271,6 +281,9 @@ func (l *loop) end(p *pair, broken int) {
 	l.table.drop(p)
 	for side := range p.ends {
 		e := &p.ends[side]
+		if broken != 1-side {
+			l.notify(e)
+		}
 		if broken == 1-side && sys.Unsent(int(e.fd)) == 0 {
 			sys.CloseReset(int(e.fd))
 		} else {

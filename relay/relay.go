@@ -2,12 +2,14 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 // Sides of a pair, and directions by the side that sends.
@@ -33,6 +35,9 @@ type Call struct {
 	// Client is the descriptor of a connected, non-blocking stream socket. The
 	// relay owns it once Open has returned nil.
 	Client int
+	// ClientTLS is the TLS connection that lies on Client, in its second life;
+	// nil: none does. It goes with Client.
+	ClientTLS *tlsconn.Conn
 	// Used tells that answers were sent on Client before this handshake.
 	Used bool
 	// Early are the bytes that the client sent behind its handshake. They
@@ -41,10 +46,17 @@ type Call struct {
 	Early []byte
 	// Backend is where to connect.
 	Backend netip.AddrPort
+	// BackendTLS is how to speak TLS with the backend; nil: not at all. It
+	// should disable dynamic record sizing, so that a message takes as few
+	// records as it needs.
+	BackendTLS *tls.Config
+	// Preface is sent before everything else, in clear: a PROXY protocol
+	// header. It is borrowed as Request is.
+	Preface []byte
 	// Request is the handshake for the backend, a whole HTTP/1.1 request head.
 	Request []byte
-	// Connect bounds the TCP connection, Answer the time from Open to the
-	// backend's whole answer header. Both must be above 0.
+	// Connect bounds the connection, its TLS handshake included, Answer the
+	// time from Open to the backend's whole answer header. Both must be above 0.
 	Connect, Answer time.Duration
 	// Idle ends a pair that was silent both ways for this long; 0: never.
 	Idle time.Duration
@@ -85,6 +97,7 @@ const (
 	AnswerTooLarge                  // an answer header above 32 KiB
 	ClientGone                      // the client ended first
 	Stopping                        // the relay is saying farewell
+	TLSFailed                       // no TLS with the backend: the request was not sent
 )
 
 // Failure gives a client back, with the reason.
@@ -92,11 +105,15 @@ type Failure struct {
 	Cause Cause
 	// Err is the system's error or that of Owner.Answer; may be nil.
 	Err error
-	// Client is the descriptor that Open took. The receiver owns it.
+	// Client is the descriptor that Open took, with Call.ClientTLS. The
+	// receiver owns both.
 	Client int
 	// Backend is a descriptor if Cause is NotUpgraded, otherwise -1. The
 	// receiver owns it.
 	Backend int
+	// BackendTLS is the TLS connection that lies on Backend, in its second
+	// life; nil: none does.
+	BackendTLS *tlsconn.Conn
 	// Received are the bytes that Backend has sent so far, header included, if
 	// Cause is NotUpgraded. The receiver owns them.
 	Received []byte
@@ -133,7 +150,7 @@ type Summary struct {
 	// 1006 if none was seen (RFC 6455, section 7.1.5).
 	Code   uint16
 	Ender  Ender
-	Reason string        // "close frame", "end of stream", "reset", "idle timeout" or that of the farewell
+	Reason string        // "close frame", "end of stream", "reset", "tls error", "idle timeout" or that of the farewell
 	Opened time.Duration // from the 101 to the end
 }
 

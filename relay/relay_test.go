@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,27 +24,6 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const handshake = "GET /ws HTTP/1.1\r\nHost: game\r\n\r\n"
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
-
-// engines runs a test on every engine that this system has.
-func engines(t *testing.T, f func(t *testing.T, r *Relay)) {
-	t.Helper()
-	for _, portable := range []bool{false, true} {
-		name := "loop"
-		if portable {
-			name = "portable"
-		} else if !sys.HasPoller {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			r, err := New(Options{Loops: 2, Portable: portable})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			f(t, r)
-		})
-	}
-}
 
 // owner records what becomes of a pair.
 type owner struct {
@@ -87,84 +65,7 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// client returns the two ends of a TCP connection: what a player holds, and
-// the descriptor that a listener would hand to the relay.
-func client(t *testing.T) (*net.TCPConn, int) {
-	t.Helper()
-	l := listen(t)
-	accepted := make(chan net.Conn, 1)
-	go func() {
-		if c, err := l.Accept(); err == nil {
-			accepted <- c
-		}
-	}()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	a := within(t, "accept", accepted)
-	fd := descriptor(a)
-	_ = a.Close()
-	_ = l.Close()
-	return c.(*net.TCPConn), fd
-}
-
 func addr(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
-
-func call(fd int, backend netip.AddrPort, o Owner) *Call {
-	return &Call{
-		Client: fd, Backend: backend, Request: []byte(handshake),
-		Connect: 2 * time.Second, Answer: 5 * time.Second, Owner: o,
-	}
-}
-
-// backend accepts one connection, reads the handshake and returns it with the
-// connection.
-func backend(t *testing.T, l net.Listener) <-chan *net.TCPConn {
-	out := make(chan *net.TCPConn, 1)
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		b := make([]byte, len(handshake))
-		if _, err := io.ReadFull(c, b); err != nil || string(b) != handshake {
-			t.Errorf("handshake %q, error %v", b, err)
-		}
-		out <- c.(*net.TCPConn)
-	}()
-	return out
-}
-
-// joined is an open pair between two TCP connections of the test.
-type joined struct {
-	client, backend *net.TCPConn
-	owner           *owner
-}
-
-func join(t *testing.T, r *Relay, edit func(*Call)) joined {
-	t.Helper()
-	l := listen(t)
-	b := backend(t, l)
-	c, fd := client(t)
-	o := newOwner()
-	k := call(fd, addr(l), o)
-	if edit != nil {
-		edit(k)
-	}
-	if err := r.Open(k); err != nil {
-		t.Fatal(err)
-	}
-	bc := within(t, "connection to the backend", b)
-	t.Cleanup(func() { _ = bc.Close() })
-	if _, err := bc.Write([]byte(switching)); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, c, switching)
-	within(t, "Opened", o.opened)
-	return joined{c, bc, o}
-}
 
 // steady reads as long as something comes once in a while: how long all of it
 // takes is the machine's affair.
@@ -202,12 +103,12 @@ func send(t *testing.T, c net.Conn, b []byte) {
 }
 
 func TestBytesBehindBothHandshakesArrive(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		l := listen(t)
-		b := backend(t, l)
-		c, fd := client(t)
+		b := r.backend(t, l)
+		c, at := r.client(t)
 		o := newOwner()
-		k := call(fd, addr(l), o)
+		k := r.call(at, addr(l), o)
 		k.Early = appendFrame(nil, 1, true, []byte("early bird"))
 		if err := r.Open(k); err != nil {
 			t.Fatal(err)
@@ -229,12 +130,12 @@ func TestBytesBehindBothHandshakesArrive(t *testing.T) {
 }
 
 func TestAnswerInPieces(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		l := listen(t)
-		b := backend(t, l)
-		c, fd := client(t)
+		b := r.backend(t, l)
+		c, at := r.client(t)
 		o := newOwner()
-		if err := r.Open(call(fd, addr(l), o)); err != nil {
+		if err := r.Open(r.call(at, addr(l), o)); err != nil {
 			t.Fatal(err)
 		}
 		bc := within(t, "connection", b)
@@ -272,11 +173,11 @@ func TestSmallFramesBothWays(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		n = 10_000
 	}
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
 		var sent, got [2]uint32
 		var all sync.WaitGroup
-		for side, c := range []*net.TCPConn{j.client, j.backend} {
+		for side, c := range []*peer{j.client, j.backend} {
 			all.Go(func() {
 				var err error
 				if sent[side], err = frames(c, uint64(side), n, 64, side == Client); err != nil {
@@ -304,8 +205,8 @@ func TestSmallFramesBothWays(t *testing.T) {
 }
 
 func TestLargeMessage(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
 		rng := rand.New(rand.NewPCG(3, 4))
 		payload := make([]byte, 16<<20)
 		for i := range payload {
@@ -327,8 +228,8 @@ func TestBackPressure(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		total = 64 << 20
 	}
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -376,8 +277,8 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestHalfClose(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
 		send(t, j.client, appendFrame(nil, 1, true, []byte("last words")))
 		_ = j.client.CloseWrite()
 		expect(t, j.backend, string(appendFrame(nil, 1, true, []byte("last words"))))
@@ -397,15 +298,14 @@ func TestHalfClose(t *testing.T) {
 }
 
 func TestResetTravels(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
+	engines(t, func(t *testing.T, r rig) {
 		for _, from := range []int{Client, Backend} {
-			j := join(t, r, nil)
+			j := r.join(t, nil)
 			broken, other := j.client, j.backend
 			if from == Backend {
 				broken, other = other, broken
 			}
-			_ = broken.SetLinger(0)
-			_ = broken.Close()
+			broken.reset()
 			began := time.Now()
 			expectEnd(t, other)
 			if d := time.Since(began); d > time.Second {
@@ -422,30 +322,24 @@ func TestResetTravels(t *testing.T) {
 // A backend that answers, closes at once and leaves unread bytes behind resets
 // its connection. What it said before reaches the client.
 func TestLastWordsOfABackendThatResets(t *testing.T) {
-	if !sys.HasPoller {
-		t.Skip("the portable engine does not promise this")
-	}
-	r, err := New(Options{Loops: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	j := join(t, r, nil)
-	send(t, j.client, appendFrame(nil, 1, true, []byte("never read")))
-	last := string(appendClose(nil, 1011, "out of memory"))
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] > 0 }, "client's bytes")
-	send(t, j.backend, []byte(last))
-	_ = j.backend.Close()
-	expect(t, j.client, last)
-	expectEnd(t, j.client)
-	if s := within(t, "Closed", j.owner.closed); s.Ender != ByBackend || s.Code != 1011 {
-		t.Fatalf("summary %+v", s)
-	}
+	loops(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
+		send(t, j.client, appendFrame(nil, 1, true, []byte("never read")))
+		last := string(appendClose(nil, 1011, "out of memory"))
+		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] > 0 }, "client's bytes")
+		send(t, j.backend, []byte(last))
+		_ = j.backend.Close()
+		expect(t, j.client, last)
+		expectEnd(t, j.client)
+		if s := within(t, "Closed", j.owner.closed); s.Ender != ByBackend || s.Code != 1011 {
+			t.Fatalf("summary %+v", s)
+		}
+	})
 }
 
 func TestCloseCodeIsTold(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
 		bye := appendFrame(nil, 8, true, []byte{0x03, 0xe8, 'b', 'y', 'e'})
 		send(t, j.client, bye)
 		expect(t, j.backend, string(bye))
@@ -463,8 +357,8 @@ func TestCloseCodeIsTold(t *testing.T) {
 }
 
 func TestIdle(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, func(k *Call) { k.Idle = 200 * time.Millisecond })
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, func(k *Call) { k.Idle = 200 * time.Millisecond })
 		want := string(appendClose(nil, 1001, "idle timeout"))
 		expect(t, j.client, want)
 		expectEnd(t, j.client)
@@ -477,8 +371,8 @@ func TestIdle(t *testing.T) {
 
 // A socket that talks, even one way only, is not idle.
 func TestTalkingIsNotIdle(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		j := join(t, r, func(k *Call) { k.Idle = 400 * time.Millisecond })
+	engines(t, func(t *testing.T, r rig) {
+		j := r.join(t, func(k *Call) { k.Idle = 400 * time.Millisecond })
 		frame := appendFrame(nil, 1, false, []byte("tick"))
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
@@ -494,9 +388,9 @@ func TestTalkingIsNotIdle(t *testing.T) {
 }
 
 func TestFarewell(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		quiet := join(t, r, nil)
-		busy := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		quiet := []joined{r.join(t, nil), r.join(t, nil)} // one on each loop
+		busy := r.join(t, nil)
 		// The backend is in the middle of a frame: the Close waits for its end.
 		frame := appendFrame(nil, 2, false, make([]byte, 1000))
 		send(t, busy.backend, frame[:500])
@@ -508,11 +402,14 @@ func TestFarewell(t *testing.T) {
 		go func() { result <- r.Farewell(ctx, 1001, "going away") }()
 
 		bye := string(appendClose(nil, 1001, "going away"))
-		expect(t, quiet.client, bye)
+		for _, j := range quiet {
+			expect(t, j.client, bye)
+		}
+		r.told(t)
 		send(t, busy.backend, append(bytes.Clone(frame[500:]), "never delivered"...))
 		expect(t, busy.client, string(frame[500:])+bye)
 		// Each client's own Close reaches its backend, which then ends.
-		for _, j := range []joined{quiet, busy} {
+		for _, j := range append(quiet, busy) {
 			mine := appendFrame(nil, 8, true, []byte{0x03, 0xe9})
 			send(t, j.client, mine)
 			expect(t, j.backend, string(mine))
@@ -527,9 +424,9 @@ func TestFarewell(t *testing.T) {
 		if err := within(t, "Farewell", result); err != nil {
 			t.Fatal(err)
 		}
-		_, fd := client(t)
-		defer sys.Close(fd)
-		if err := r.Open(call(fd, netip.MustParseAddrPort("127.0.0.1:9"), newOwner())); !errors.Is(err, ErrStopping) {
+		_, at := r.client(t)
+		defer sys.Close(at.fd)
+		if err := r.Open(r.call(at, netip.MustParseAddrPort("127.0.0.1:9"), newOwner())); !errors.Is(err, ErrStopping) {
 			t.Fatalf("Open after Farewell: %v", err)
 		}
 	})
@@ -538,9 +435,9 @@ func TestFarewell(t *testing.T) {
 // A client that answers nothing, and one whose backend never ends its frame,
 // are cut at the deadline.
 func TestFarewellDeadline(t *testing.T) {
-	engines(t, func(t *testing.T, r *Relay) {
-		deaf := join(t, r, nil)
-		stuck := join(t, r, nil)
+	engines(t, func(t *testing.T, r rig) {
+		deaf := r.join(t, nil)
+		stuck := r.join(t, nil)
 		frame := appendFrame(nil, 2, false, make([]byte, 1000))
 		send(t, stuck.backend, frame[:10])
 		expect(t, stuck.client, string(frame[:10]))
@@ -557,20 +454,20 @@ func TestFarewellDeadline(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	silentListener := func(t *testing.T) net.Listener { return listen(t) }
-	f := func(name string, want Cause, l func(*testing.T) net.Listener, edit func(*Call), during func(t *testing.T, c, b *net.TCPConn)) {
+	f := func(name string, want Cause, l func(*testing.T) net.Listener, edit func(*Call), during func(t *testing.T, c, b *peer)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			engines(t, func(t *testing.T, r *Relay) {
+			engines(t, func(t *testing.T, r rig) {
 				ln := l(t)
 				o := newOwner()
-				c, fd := client(t)
-				k := call(fd, addr(ln), o)
+				c, at := r.client(t)
+				k := r.call(at, addr(ln), o)
 				if edit != nil {
 					edit(k)
 				}
-				var b <-chan *net.TCPConn
+				var b <-chan *peer
 				if during != nil {
-					b = backend(t, ln)
+					b = r.backend(t, ln)
 				}
 				if want == ConnectFailed {
 					_ = ln.Close()
@@ -596,8 +493,8 @@ func TestFailures(t *testing.T) {
 				}
 				if want != ClientGone {
 					// The client is alive and can be told.
-					if n, err := syscall.Write(got.Client, []byte("sorry")); err != nil || n != 5 {
-						t.Fatalf("client's descriptor: wrote %d (%v)", n, err)
+					if err := (place{got.Client, at.tls}).tell("sorry"); err != nil {
+						t.Fatalf("client's descriptor: %v", err)
 					}
 					expect(t, c, "sorry")
 				}
@@ -605,53 +502,45 @@ func TestFailures(t *testing.T) {
 		})
 	}
 	f("refused", ConnectFailed, silentListener, nil, nil)
-	f("never answers", AnswerTimeout, silentListener, func(k *Call) { k.Answer = 100 * time.Millisecond }, func(*testing.T, *net.TCPConn, *net.TCPConn) {})
-	f("ends before it answers", BackendEnded, silentListener, nil, func(_ *testing.T, _, b *net.TCPConn) { _ = b.Close() })
+	f("never answers", AnswerTimeout, silentListener, func(k *Call) { k.Answer = 100 * time.Millisecond }, func(*testing.T, *peer, *peer) {})
+	f("ends before it answers", BackendEnded, silentListener, nil, func(_ *testing.T, _, b *peer) { _ = b.Close() })
 	f("another answer", NotUpgraded, silentListener, func(k *Call) {
 		k.Owner.(*owner).answer = func(dst, _ []byte) ([]byte, error) { return dst, errors.New("not 101") }
-	}, func(t *testing.T, _, b *net.TCPConn) {
+	}, func(t *testing.T, _, b *peer) {
 		send(t, b, []byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"))
 	})
-	f("endless header", AnswerTooLarge, silentListener, nil, func(t *testing.T, _, b *net.TCPConn) {
+	f("endless header", AnswerTooLarge, silentListener, nil, func(t *testing.T, _, b *peer) {
 		_, _ = b.Write(bytes.Repeat([]byte("X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n"), 4000))
 	})
-	if sys.HasPoller {
-		t.Run("client gone", func(t *testing.T) {
-			r, err := New(Options{Loops: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			l := listen(t)
-			b := backend(t, l)
-			c, fd := client(t)
-			o := newOwner()
-			if err := r.Open(call(fd, addr(l), o)); err != nil {
-				t.Fatal(err)
-			}
-			bc := within(t, "connection", b)
-			defer bc.Close()
-			_ = c.Close()
-			got := within(t, "Failed", o.failed)
-			sys.Close(got.Client)
-			if got.Cause != ClientGone {
-				t.Fatalf("cause %d, want %d", got.Cause, ClientGone)
-			}
-			expectEnd(t, bc)
-		})
-	}
+}
+
+func TestClientLeavesWhileItsBackendIsDialled(t *testing.T) {
+	loops(t, func(t *testing.T, r rig) {
+		l := listen(t)
+		b := r.backend(t, l)
+		c, at := r.client(t)
+		o := newOwner()
+		if err := r.Open(r.call(at, addr(l), o)); err != nil {
+			t.Fatal(err)
+		}
+		bc := within(t, "connection", b)
+		defer bc.Close()
+		_ = c.Close()
+		got := within(t, "Failed", o.failed)
+		sys.Close(got.Client)
+		if got.Cause != ClientGone {
+			t.Fatalf("cause %d, want %d", got.Cause, ClientGone)
+		}
+		expectEnd(t, bc)
+	})
 }
 
 // Close ends what is left, whatever it is doing.
 func TestCloseEndsEverything(t *testing.T) {
-	for _, portable := range []bool{false, true} {
-		r, err := New(Options{Loops: 2, Portable: portable})
-		if err != nil {
-			t.Fatal(err)
-		}
+	engines(t, func(t *testing.T, r rig) {
 		var owners []*owner
 		for range 20 {
-			owners = append(owners, join(t, r, nil).owner)
+			owners = append(owners, r.join(t, nil).owner)
 		}
 		r.Close()
 		for _, o := range owners {
@@ -662,5 +551,5 @@ func TestCloseEndsEverything(t *testing.T) {
 		if s := r.Stats(); s.Pairs != 0 || s.Dialing != 0 {
 			t.Fatalf("stats %+v", s)
 		}
-	}
+	})
 }
