@@ -109,3 +109,83 @@ func TestStartErrors(t *testing.T) {
 	f(0, 1)
 	f(1, 0)
 }
+
+// dial connects to a backend's address, sends in and returns the connection.
+func dial(t *testing.T, address, in string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, in); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// upgrade opens a WebSocket at path.
+func upgrade(t *testing.T, address, path string) net.Conn {
+	t.Helper()
+	c := dial(t, address, "GET "+path+" HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	want(t, c, string(appendUpgrade(nil, []byte("dGhlIHNhbXBsZSBub25jZQ=="))))
+	return c
+}
+
+// want reads as many bytes as text has and compares them.
+func want(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	b := make([]byte, len(text))
+	if n, err := io.ReadFull(c, b); err != nil || string(b) != text {
+		t.Fatalf("read %q, %v; want %q", b[:n], err, text)
+	}
+}
+
+func TestPaths(t *testing.T) {
+	b, err := Start(2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	one, two := b.Addresses()[0], b.Addresses()[1]
+
+	const size = 3 << 20 // more than socket buffers hold
+	c := dial(t, one, "GET /bytes/3145728 HTTP/1.1\r\nConnection: close\r\n\r\n")
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 3145728\r\n\r\n"
+	want(t, c, head)
+	if n, err := io.Copy(io.Discard, c); err != nil || n != size {
+		t.Errorf("a body of %d bytes, %v; want %d", n, err, size)
+	}
+
+	c = dial(t, one, "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbodyGET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+	want(t, c, answerOK+answerLast)
+
+	want(t, upgrade(t, one, "/hello"), "\x81\x010")
+	want(t, upgrade(t, two, "/hello"), "\x81\x011")
+
+	// What one says on either address, all hear.
+	group := []net.Conn{upgrade(t, one, "/push"), upgrade(t, two, "/push"), upgrade(t, two, "/push")}
+	if _, err := io.WriteString(group[1], "\x82\x82\x00\x00\x00\x00hi"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range group {
+		want(t, c, "\x82\x02hi")
+	}
+
+	// The first address dies, the second does not.
+	want(t, dial(t, one, "GET /die HTTP/1.1\r\nConnection: close\r\n\r\n"), answerLast)
+	if n, err := group[0].Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("read %d bytes, %v, from an address that died", n, err)
+	}
+	if _, err := io.WriteString(group[2], "\x82\x82\x00\x00\x00\x00yo"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, group[1], "\x82\x02yo")
+}

@@ -7,6 +7,11 @@
 // while it arrives: a loop has one buffer, a connection has none unless its
 // peer reads slower than it writes, and then nothing more is read from it.
 //
+// A few paths have a meaning of their own: /bytes/N has a body of N bytes, a
+// POST's body is read and forgotten, a message on a WebSocket at /push goes to
+// all of those that the same loop serves, on /hello the backend says its number
+// first, and /die closes all other connections to the same address.
+//
 // The parts without a socket are [Echo], which turns masked frames into their
 // echo in place, and the request scanner. Linux only; elsewhere [Start]
 // returns [ErrUnsupported].

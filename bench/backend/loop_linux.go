@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -24,14 +25,20 @@ type loop struct {
 	conns     []*conn // by descriptor; kept after a close and used again
 	buf       []byte  // Headroom and readBytes
 	out       []byte  // answers to the requests of one read
+	group     []*conn // those on pathPush
+	zeros     []byte  // what bodies are made of
 }
 
 // conn is one client connection.
 type conn struct {
 	fd         int
 	generation int32 // of the descriptor's use; even: closed
+	listener   int   // the descriptor that it was accepted from
 	upgraded   bool
+	pushed     bool   // one of the loop's group
 	finish     bool   // close when unsent is empty
+	skip       int64  // bytes of a request's body still to come
+	owes       int64  // bytes of an answer's body still to be made
 	in         []byte // a request header that a read cut short
 	unsent     []byte // what the peer did not take; while not empty nothing is read
 	echo       Echo
@@ -42,7 +49,7 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loop{poller: p, buf: make([]byte, Headroom+readBytes)}, nil
+	return &loop{poller: p, buf: make([]byte, Headroom+readBytes), zeros: make([]byte, readBytes)}, nil
 }
 
 // listen adds a listening socket and returns its host:port.
@@ -117,6 +124,7 @@ func (l *loop) accept(listener int) error {
 			l.conns[fd] = c
 		}
 		c.generation++
+		c.listener = listener
 		if err := l.poller.Add(fd, c.generation); err != nil {
 			return err
 		}
@@ -129,18 +137,34 @@ func (l *loop) drop(c *conn) {
 		return
 	}
 	epoll.Close(c.fd)
+	if c.pushed {
+		l.group = slices.DeleteFunc(l.group, func(other *conn) bool { return other == c })
+	}
 	*c = conn{fd: c.fd, generation: c.generation + 1, in: c.in[:0], unsent: c.unsent[:0]}
 }
 
+// die closes every connection to the address of c but c itself, as the end of
+// a process would.
+func (l *loop) die(c *conn) {
+	for _, other := range l.conns {
+		if other != nil && other != c && other.listener == c.listener {
+			l.drop(other)
+		}
+	}
+}
+
+// number is which of the loop's addresses c was accepted on, from 0.
+func (l *loop) number(c *conn) int { return slices.Index(l.listeners, c.listener) }
+
 // ready handles one event.
 func (l *loop) ready(c *conn, events uint32) {
-	if len(c.unsent) > 0 {
+	if len(c.unsent) > 0 || c.owes > 0 {
 		if events&(epoll.Out|epoll.Hangup) == 0 {
 			return
 		}
 		rest := c.unsent
 		c.unsent = c.unsent[:0]
-		if !l.send(c, rest) || len(c.unsent) > 0 {
+		if len(rest) > 0 && !l.send(c, rest) || len(c.unsent) > 0 || !l.body(c) || c.owes > 0 {
 			return
 		}
 		// Edge-triggered: what came meanwhile is not reported again.
@@ -164,15 +188,24 @@ func (l *loop) read(c *conn, hungUp bool) {
 			l.drop(c)
 			return
 		}
+		pushed := c.pushed // before the handshake's own answer
 		answer, err := l.answer(c, n)
 		if err != nil {
 			l.drop(c)
 			return
 		}
-		if len(answer) > 0 && !l.send(c, answer) {
+		if pushed && len(answer) > 0 && !c.finish {
+			l.broadcast(answer)
+			if !c.pushed {
+				return // it was broken, and is gone
+			}
+		} else if len(answer) > 0 && !l.send(c, answer) {
 			return
 		}
-		if len(c.unsent) > 0 || (n < readBytes && !hungUp) {
+		if !l.body(c) {
+			return
+		}
+		if c.owes > 0 || len(c.unsent) > 0 || (n < readBytes && !hungUp) {
 			return
 		}
 	}
@@ -193,6 +226,15 @@ func (l *loop) answer(c *conn, n int) ([]byte, error) {
 	}
 	l.out = l.out[:0]
 	for len(in) > 0 && !c.upgraded && !c.finish {
+		if c.skip > 0 {
+			n := min(c.skip, int64(len(in)))
+			c.skip -= n
+			in = in[n:]
+			continue
+		}
+		if c.owes > 0 {
+			return nil, errors.New("read request: another one before the answer to " + pathBytes)
+		}
 		r, size, err := parseRequest(in)
 		if err != nil {
 			return nil, err
@@ -202,7 +244,12 @@ func (l *loop) answer(c *conn, n int) ([]byte, error) {
 		}
 		l.out = appendAnswer(l.out, r)
 		c.upgraded, c.finish = r.key != nil, r.close && r.key == nil
+		c.skip = r.body
+		if !r.head && r.key == nil {
+			c.owes = r.sends()
+		}
 		in = in[size:]
+		l.special(c, r)
 	}
 	if c.upgraded {
 		// No client of the bench sends a frame before it has the 101, and a
@@ -217,6 +264,54 @@ func (l *loop) answer(c *conn, n int) ([]byte, error) {
 	return l.out, nil
 }
 
+// special does what a path asks for beside its answer.
+func (l *loop) special(c *conn, r request) {
+	switch {
+	case string(r.path) == pathDie && !c.upgraded:
+		l.die(c)
+	case string(r.path) == pathPush && c.upgraded:
+		c.pushed = true
+		l.group = append(l.group, c)
+	case string(r.path) == pathHello && c.upgraded:
+		l.out = append(l.out, finBit|1, 1, byte('0'+l.number(c)%10))
+	}
+}
+
+// body sends what the kernel takes of an answer's body. It returns false when
+// the connection is gone.
+func (l *loop) body(c *conn) bool {
+	for c.owes > 0 && len(c.unsent) == 0 {
+		n, errno := epoll.Write(c.fd, l.zeros[:min(c.owes, int64(len(l.zeros)))])
+		if errno == unix.EAGAIN {
+			return true
+		}
+		if errno != 0 {
+			l.drop(c)
+			return false
+		}
+		c.owes -= int64(n)
+	}
+	if c.owes == 0 && c.finish && len(c.unsent) == 0 {
+		l.drop(c)
+		return false
+	}
+	return true
+}
+
+// broadcast sends b to the whole group, its sender included. A message of
+// several reads must not meet another one: there is one sender at a time.
+func (l *loop) broadcast(b []byte) {
+	// Backwards, since those that are gone leave the group.
+	for i := len(l.group) - 1; i >= 0; i-- {
+		c := l.group[i]
+		if len(c.unsent) > 0 {
+			c.unsent = append(c.unsent, b...)
+			continue
+		}
+		l.send(c, b)
+	}
+}
+
 // send writes b, keeps a copy of what the kernel does not take, and closes a
 // finished connection. It returns false when the connection is gone.
 func (l *loop) send(c *conn, b []byte) bool {
@@ -229,7 +324,7 @@ func (l *loop) send(c *conn, b []byte) bool {
 		c.unsent = append(c.unsent, b[n:]...)
 		return true
 	}
-	if c.finish {
+	if c.finish && c.owes == 0 {
 		l.drop(c)
 		return false
 	}

@@ -41,7 +41,9 @@ func TestParseRequestErrors(t *testing.T) {
 			t.Errorf("want an error with %q, got %v", want, err)
 		}
 	}
-	f("POST / HTTP/1.1\r\n\r\n", "GET and HEAD only")
+	f("PUT / HTTP/1.1\r\n\r\n", "GET, HEAD and POST only")
+	f("POST / HTTP/1.1\r\n\r\n", "needs a Content-Length")
+	f("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "needs a Content-Length")
 	f("GET /"+strings.Repeat("a", maxHead), "larger than 16 KiB")
 }
 

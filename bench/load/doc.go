@@ -14,6 +14,10 @@
 //	paced     messages are due by a timetable, whatever became of earlier ones
 //	          (open loop): latency counts from the moment when each was due, so
 //	          that a stall is seen by all messages that it delayed.
+//	push      one socket sends, and all of them hear it from the backend; when
+//	          the last one has, it sends again: messages delivered a second.
+//	storm     all sockets of one backend end at once and come back at once, as
+//	          often as it takes: latency is from a socket's end to its echo.
 //
 // Every echo is compared with what was sent, byte by byte. Anything
 // unexpected (a socket that ends, a wrong byte, an answer that never comes) is

@@ -14,10 +14,12 @@ const (
 	Churn    = "churn"
 	Idle     = "idle"
 	Paced    = "paced"
+	Push     = "push"
+	Storm    = "storm"
 )
 
 // Scenarios lists the names that Plan.Scenario may have.
-var Scenarios = []string{PingPong, Churn, Idle, Paced}
+var Scenarios = []string{PingPong, Churn, Idle, Paced, Push, Storm}
 
 // maxSize bounds a message in bytes.
 const maxSize = 64 << 20
@@ -36,6 +38,7 @@ type Plan struct {
 	Duration time.Duration    // measured; for idle: how long memory may settle
 	Grace    time.Duration    // for opening, and for answers still due at the end
 	Watch    int              // pid of the balancer, whose CPU time and memory are read; 0: none
+	Victim   netip.AddrPort   // storm: the backend whose sockets are to die
 }
 
 // Default returns the plan that the flags of `bench load` start from.
@@ -64,6 +67,8 @@ func (p Plan) Validate() error {
 	check(p.Sockets >= p.Threads, "%d sockets for %d threads; each needs one", p.Sockets, p.Threads)
 	check(p.Size >= 1 && p.Size <= maxSize, "messages of %d bytes; 1 to %d are possible", p.Size, maxSize)
 	check(p.Scenario != Paced || p.Rate >= p.Threads, "rate %d/s; paced needs at least one message a second for each thread", p.Rate)
+	check(p.Scenario != Push || p.Threads == 1, "%d threads; push has one sender, so one", p.Threads)
+	check(p.Scenario != Storm || p.Victim.IsValid(), "no victim; storm needs the backend that is to die")
 	check(p.Sources >= 0 && p.Sources <= 250, "%d source addresses; 0 to 250 are possible", p.Sources)
 	check(p.Warmup >= 0 && p.Duration > 0 && p.Grace > 0, "warm-up %s, duration %s, grace %s; the last two must be positive", p.Warmup, p.Duration, p.Grace)
 	return errors.Join(errs...)

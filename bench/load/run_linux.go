@@ -97,6 +97,10 @@ func (r *run) scenario(w *worker) scenario {
 		return &idle{w: w, sampled: r.sampled}
 	case Paced:
 		return &paced{w: w}
+	case Push:
+		return &push{w: w}
+	case Storm:
+		return &storm{w: w}
 	}
 	return &pingpong{w: w}
 }
@@ -149,6 +153,11 @@ func (r *run) conduct(ctx context.Context) error {
 	if r.before, err = r.readAt(ctx, from); err != nil {
 		return err
 	}
+	if r.plan.Scenario == Storm {
+		if err := kill(ctx, r.plan.Victim); err != nil {
+			return err
+		}
+	}
 	if r.after, err = r.readAt(ctx, until); err != nil {
 		return err
 	}
@@ -189,6 +198,16 @@ func (r *run) result() Result {
 		res.Rate = float64(p.Sockets) / opening.Seconds()
 		r.memory(&res)
 		return res
+	}
+	if p.Scenario == Storm {
+		// The rate at which they came back: nothing happens after the last.
+		var last int64
+		for _, w := range r.workers {
+			last = max(last, w.lastBack-w.from)
+		}
+		if last > 0 {
+			res.Rate = float64(res.Ops) / time.Duration(last).Seconds()
+		}
 	}
 	res.Spend(r.before, r.after)
 	return res

@@ -77,6 +77,10 @@ func TestRun(t *testing.T) {
 	}
 	f("pingpong", nil, quantiles)
 	f("pingpong threads", func(p *Plan) { p.Threads = 2 }, quantiles)
+	f("push", func(p *Plan) { p.Path = "/push" }, quantiles)
+	f("storm", func(p *Plan) { p.Victim = targets[1] }, func(r Result) bool {
+		return r.Ops == 7 && quantiles(r) // sockets 1, 4, 7 and so on of 20, which are there at once
+	})
 	f("pingpong large", func(p *Plan) { p.Size, p.Sockets = 1<<20, 3 }, quantiles)
 	f("pingpong watched", func(p *Plan) { p.Watch = os.Getpid() }, func(r Result) bool { return r.BalancerCPU > 0 && r.MachineCPU > 0 })
 	f("churn", nil, quantiles)

@@ -32,6 +32,7 @@ type socket struct {
 	owed       int    // whole messages to write after unsent
 	begun      int64  // when the operation under way began, in the worker's time
 	echoes     int    // paced: whole echoes so far
+	tries      int    // storm: attempts to come back
 }
 
 // dial begins to connect s and to send its handshake. On loopback the
@@ -48,7 +49,7 @@ func (w *worker) dial(s *socket) error {
 		return err
 	}
 	w.generation++
-	*s = socket{index: s.index, fd: fd, generation: w.generation, state: connecting, unsent: w.hello, begun: s.begun}
+	*s = socket{index: s.index, fd: fd, generation: w.generation, state: connecting, unsent: w.hello, begun: s.begun, tries: s.tries}
 	for fd >= len(w.byFD) {
 		w.byFD = append(w.byFD, nil)
 	}

@@ -57,6 +57,7 @@ type worker struct {
 	errs      uint64
 	firstErr  error
 	openSpent time.Duration
+	lastBack  int64 // storm: when a socket was last back
 }
 
 func newWorker(p *Plan, base time.Time, sockets []*socket) (*worker, error) {
@@ -220,7 +221,13 @@ type opener struct {
 	dialed, done int
 }
 
-func (o *opener) opened(s *socket) { o.w.send(s) }
+func (o *opener) opened(s *socket) {
+	if o.w.plan.Scenario == Push {
+		o.done++ // what it sent would reach those that are still opening
+		return
+	}
+	o.w.send(s)
+}
 func (o *opener) echoed(*socket)   { o.done++ }
 func (o *opener) ended(_ *socket, why error) {
 	o.done++
