@@ -16,6 +16,7 @@ type Result struct {
 	Ops      uint64  `json:"ops"`     // round trips, sockets opened and closed, requests; idle: sockets held
 	Rate     float64 `json:"rate"`    // ops a second; idle: sockets opened a second
 	Latency  Latency `json:"latency"`
+	Transfer float64 `json:"transfer,omitempty"` // bytes received a second, by wrk
 
 	Errors     uint64 `json:"errors"`
 	FirstError string `json:"first_error,omitempty"`

@@ -228,7 +228,7 @@ func (o *opener) opened(s *socket) {
 	}
 	o.w.send(s)
 }
-func (o *opener) echoed(*socket)   { o.done++ }
+func (o *opener) echoed(*socket) { o.done++ }
 func (o *opener) ended(_ *socket, why error) {
 	o.done++
 	o.w.fail(why)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/template"
 )
 
@@ -29,6 +30,43 @@ type Setup struct {
 	Backends []string // host:port each
 	Threads  int      // threads or workers
 	Files    int      // descriptors that a process may have
+	Routes   int      // routes beside the one for everything, /r/1/ and so on
+	Reloads  bool     // Process.Reload is going to be called
+
+	generation int // of the configuration, counted by reloads
+}
+
+// Generation is how often the configuration was written; it makes the bytes of
+// a reloaded one differ.
+func (s Setup) Generation() int { return s.generation }
+
+// Root tells whether the balancer starts as root, and workers as who they are
+// told to be.
+func (s Setup) Root() bool { return os.Getuid() == 0 }
+
+// RouteNumbers are 1 to Routes.
+func (s Setup) RouteNumbers() []int {
+	n := make([]int, s.Routes)
+	for i := range n {
+		n[i] = i + 1
+	}
+	return n
+}
+
+// ModuleDir is where Debian and others keep Apache's modules.
+func (s Setup) ModuleDir() string {
+	for _, dir := range []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules"} {
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+	}
+	return "modules"
+}
+
+// Modules are what Apache needs for this work.
+func (s Setup) Modules() []string {
+	return []string{"mpm_event", "authz_core", "slotmem_shm", "proxy", "proxy_http", "proxy_hcheck",
+		"proxy_balancer", "lbmethod_bybusyness"}
 }
 
 // MaxConn is how many proxied connections fit into the descriptors, with some
@@ -41,32 +79,71 @@ type peer struct {
 	install string // remedy when it is missing
 	config  string // configuration's file name; its template is this and .tmpl
 	tuned   bool   // .Tuned in the template
-	args    func(config, dir string) []string
+	args    func(config string, s Setup) []string
 	env     func(Setup) []string
+	signal  syscall.Signal                        // has the configuration read again
+	reload  func(program, config string) []string // a command that does, in place of signal
+	version string                                // argument that prints it; -v by default
 }
 
 var known = map[string]peer{
 	"haproxy": {
 		program: "haproxy", install: "apt install haproxy", config: "haproxy.cfg", tuned: true,
-		args: haproxyArgs,
+		args: haproxyArgs, signal: syscall.SIGUSR2,
 	},
 	// As most people run it: without the settings that were found by profiling.
 	"haproxy-default": {
 		program: "haproxy", install: "apt install haproxy", config: "haproxy.cfg",
-		args: haproxyArgs,
+		args: haproxyArgs, signal: syscall.SIGUSR2,
 	},
 	"nginx": {
 		program: "nginx", install: "apt install nginx", config: "nginx.conf",
-		args: func(config, dir string) []string { return []string{"-p", dir, "-e", "stderr", "-c", config} },
+		args:   func(config string, s Setup) []string { return []string{"-p", s.Dir, "-e", "stderr", "-c", config} },
+		signal: syscall.SIGHUP,
+	},
+	"apache": {
+		program: "apache2", install: "apt install apache2", config: "apache.conf",
+		args:   func(config string, s Setup) []string { return []string{"-d", s.Dir, "-f", config, "-DFOREGROUND"} },
+		signal: syscall.SIGUSR1,
+	},
+	"caddy": {
+		program: "caddy", install: "go install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9", config: "Caddyfile",
+		args: func(config string, _ Setup) []string {
+			return []string{"run", "--adapter", "caddyfile", "--config", config}
+		},
+		env: func(s Setup) []string {
+			return []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads), "HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Dir, "XDG_CONFIG_HOME=" + s.Dir}
+		},
+		reload: func(program, config string) []string {
+			return []string{program, "reload", "--adapter", "caddyfile", "--config", config,
+				"--address", "unix/" + filepath.Join(filepath.Dir(config), "admin.sock")}
+		},
+		version: "version",
 	},
 	Holdfast: {
 		program: "holdfast", install: "go build -o holdfast ./cmd/holdfast", config: "holdfast.yaml",
-		args: func(config, _ string) []string { return []string{"serve", "--config", config} },
-		env:  func(s Setup) []string { return []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)} },
+		args:    func(config string, _ Setup) []string { return []string{"serve", "--config", config} },
+		env:     func(s Setup) []string { return []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)} },
+		signal:  syscall.SIGHUP,
+		version: "version",
 	},
 }
 
-func haproxyArgs(config, _ string) []string { return []string{"-db", "-f", config} }
+// haproxyArgs: one process, or a master with workers where it is to reload.
+func haproxyArgs(config string, s Setup) []string {
+	if s.Reloads {
+		return []string{"-W", "-db", "-f", config}
+	}
+	return []string{"-db", "-f", config}
+}
+
+// VersionArg is the argument with which a balancer's program tells its version.
+func VersionArg(name string) string {
+	if v := known[name].version; v != "" {
+		return v
+	}
+	return "-v"
+}
 
 // Known lists the balancers that Start can run, sorted.
 func Known() []string { return slices.Sorted(maps.Keys(known)) }

@@ -27,6 +27,9 @@ type Process struct {
 	log    string        // path of what it wrote
 	exited chan struct{} // closed when it has ended and been waited for
 	err    error         // of Wait; valid after exited
+
+	program string
+	setup   Setup
 }
 
 // Start configures and starts a balancer and returns when a GET through it is
@@ -36,14 +39,14 @@ func Start(ctx context.Context, name, program string, s Setup) (*Process, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{name: name, log: filepath.Join(s.Dir, name+".log"), exited: make(chan struct{})}
+	p := &Process{name: name, log: filepath.Join(s.Dir, name+".log"), exited: make(chan struct{}), program: program, setup: s}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer func() { _ = out.Close() }() // the child has its own copy
 	def := known[name]
-	p.cmd = exec.Command(program, def.args(config, s.Dir)...)
+	p.cmd = exec.Command(program, def.args(config, s)...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Env = os.Environ()
 	if def.env != nil {
@@ -75,6 +78,36 @@ func (p *Process) Alive() error {
 	default:
 		return nil
 	}
+}
+
+// Reload has the balancer read a configuration that says the same in other
+// bytes. It does not wait for what follows. One call at a time.
+func (p *Process) Reload(ctx context.Context) error {
+	p.setup.generation++
+	config, err := Configure(p.name, p.setup)
+	if err != nil {
+		return err
+	}
+	def := known[p.name]
+	if def.reload == nil {
+		if err := p.cmd.Process.Signal(def.signal); err != nil {
+			return fmt.Errorf("reload %s: %w", p.name, err)
+		}
+		return nil
+	}
+	args := def.reload(p.program, config)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), def.env(p.setup)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("reload %s: %w: %s", p.name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Processes is how many processes the balancer is at the moment.
+func (p *Process) Processes() int {
+	tree, _ := usage.Tree(p.PID())
+	return len(tree)
 }
 
 // Stop ends the balancer: SIGTERM, after 3 s SIGKILL to it and its

@@ -2,19 +2,30 @@ package report
 
 import "fmt"
 
-// Criterion is something that Holdfast must reach.
+// Criterion is something that Holdfast wants to reach. One of AtLeast and
+// AtMost is set.
 type Criterion struct {
 	Scenario string
-	Against  string  // peer of the ratio; "": the figure itself
-	Bound    float64 // lowest ratio or, without a peer, highest figure
+	Against  string // a peer, Best, or Floor; "": the figure itself
+	AtLeast  float64
+	AtMost   float64
 }
 
-// Criteria are the promises of the first release.
+// Floor compares CPU time of the whole machine for one operation with twice
+// what it is without a balancer: each byte is handled a second time, so nothing
+// that copies bytes in user space can be below 1.
+const Floor = "floor"
+
+// Criteria are what Holdfast is built for.
 var Criteria = []Criterion{
-	{Scenario: "pingpong", Against: "haproxy", Bound: 1.0},
-	{Scenario: "churn", Against: "haproxy", Bound: 0.85},
-	{Scenario: "get", Against: "haproxy", Bound: 0.8},
-	{Scenario: "idle", Bound: 3000},
+	{Scenario: "pingpong", Against: Best, AtLeast: 1.0},
+	{Scenario: "pingpong", Against: Floor, AtMost: 1.15},
+	{Scenario: "churn", Against: Best, AtLeast: 0.95},
+	{Scenario: "paced", Against: Best, AtMost: 1.1},
+	{Scenario: "large-64k", Against: "haproxy", AtLeast: 3.0},
+	{Scenario: "idle", AtMost: 3000},
+	{Scenario: "idle", Against: "haproxy", AtMost: 0.4},
+	{Scenario: "get", Against: "haproxy", AtLeast: 1.0},
 }
 
 // Verdict is what became of a criterion. Text names figure and bound.
@@ -40,15 +51,45 @@ func (r *Report) judge(c Criterion, s Scenario, peer string) Verdict {
 	if why := problem(r.runs(s.Name, peer)); why != "" {
 		return Verdict{Text: s.Name + ": " + why}
 	}
-	if c.Against == "" {
+	switch c.Against {
+	case "":
 		v := Median(collect(r.runs(s.Name, peer), s.value))
-		return Verdict{v <= c.Bound, fmt.Sprintf("%s: %.0f %s, at most %.0f", s.Name, v, s.Metric, c.Bound)}
+		met, bound := c.meets(v, "%.0f")
+		return Verdict{met, fmt.Sprintf("%s: %.0f %s, %s", s.Name, v, s.Metric, bound)}
+	case Floor:
+		ratio := r.floor(s, peer)
+		if ratio == 0 {
+			return Verdict{Text: s.Name + ": the machine's CPU time was not measured without a balancer in this run"}
+		}
+		met, bound := c.meets(ratio, "%.2f")
+		return Verdict{met, fmt.Sprintf("%s: the machine's CPU time is %.2f of twice that without a balancer, %s", s.Name, ratio, bound)}
 	}
-	against := *r
-	against.Reference = c.Against
-	ratio := against.ratio(s, peer)
+	ratio := r.ratio(s, peer, c.Against)
 	if ratio == 0 {
 		return Verdict{Text: fmt.Sprintf("%s: not measured against %s in this run", s.Name, c.Against)}
 	}
-	return Verdict{ratio >= c.Bound, fmt.Sprintf("%s: %.2f of %s, at least %.2f", s.Name, ratio, c.Against, c.Bound)}
+	met, bound := c.meets(ratio, "%.2f")
+	return Verdict{met, fmt.Sprintf("%s: %.2f of %s, %s", s.Name, ratio, c.Against, bound)}
+}
+
+// meets judges a figure, and says what the bound is.
+func (c Criterion) meets(v float64, format string) (bool, string) {
+	if c.AtLeast > 0 {
+		return v >= c.AtLeast, "at least " + fmt.Sprintf(format, c.AtLeast)
+	}
+	return v <= c.AtMost, "at most " + fmt.Sprintf(format, c.AtMost)
+}
+
+// floor is the median over rounds of the machine's CPU time for one operation
+// through twice that without a balancer; 0: not measured.
+func (r *Report) floor(s Scenario, peer string) float64 {
+	var ratios []float64
+	for _, a := range r.runs(s.Name, peer) {
+		for _, b := range r.runs(s.Name, Limit) {
+			if a.Round == b.Round && a.ok() && b.ok() && b.Result.MachineCPU > 0 {
+				ratios = append(ratios, a.Result.MachineCPU/(2*b.Result.MachineCPU))
+			}
+		}
+	}
+	return Median(ratios)
 }

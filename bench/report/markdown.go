@@ -27,8 +27,20 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 		fmt.Fprintf(&b, "\n**Noisy:** before %d of %d runs the machine was busy with something else (up to %.0f %%).\n", n, len(r.Runs), share*100)
 	}
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Name, s.About)
-		r.table(&b, s)
+		if s.Sweep == "" {
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Name, s.About)
+			r.table(&b, s)
+			if r.Plots {
+				fmt.Fprintf(&b, "\n![%s](%s.svg)\n", s.Name, s.Name)
+			}
+		}
+	}
+	for _, sweep := range r.Sweeps() {
+		fmt.Fprintf(&b, "\n## As %s grows\n\n%s\n\n", sweep.Name, sweep.Scenarios[0].About)
+		r.curve(&b, sweep)
+		if r.Plots {
+			fmt.Fprintf(&b, "\n![%s](sweep-%s.svg)\n", sweep.Name, sweep.Name)
+		}
 	}
 	if verdicts := r.Verdicts(subject); len(verdicts) > 0 {
 		fmt.Fprintf(&b, "\n## Criteria for %s\n\n", subject)
@@ -42,6 +54,28 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// curve writes a sweep: a line for each size, a column for each balancer.
+func (r *Report) curve(b *strings.Builder, sweep Sweep) {
+	metric := sweep.Scenarios[0].Metric
+	head := []string{sweep.Name}
+	for _, peer := range r.Peers {
+		head = append(head, peer+" "+string(metric))
+	}
+	lines := [][]string{head}
+	for _, s := range sweep.Scenarios {
+		cells := []string{fmt.Sprintf("%.0f", s.X)}
+		for _, row := range r.Rows(s) {
+			cell := number(row.Value)
+			if row.Problem != "" {
+				cell, _, _ = strings.Cut(row.Problem, ":")
+			}
+			cells = append(cells, cell)
+		}
+		lines = append(lines, cells)
+	}
+	align(b, lines)
 }
 
 // background returns before how many runs the machine was noisy, and the
@@ -59,11 +93,13 @@ func (r *Report) background() (n int, worst float64) {
 // table writes one scenario's rows, aligned for a terminal.
 func (r *Report) table(b *strings.Builder, s Scenario) {
 	head := []string{"balancer", "median " + string(s.Metric), "spread", "p50 µs", "p99 µs", "its CPU µs/op", "machine CPU µs/op"}
+	compared := []string{"to " + Best, "to " + Limit}
 	if r.Reference != "" {
-		head = append(head, "ratio to "+r.Reference)
+		compared = append([]string{"ratio to " + r.Reference}, compared...)
 	}
+	head = append(head, compared...)
 	lines := [][]string{head}
-	var problems []string
+	var problems, notes []string
 	for _, row := range r.Rows(s) {
 		cells := []string{row.Peer, number(row.Value), percent(row), number(row.P50), number(row.P99), number(row.BalancerCPU), number(row.MachineCPU)}
 		if row.Problem != "" {
@@ -72,18 +108,29 @@ func (r *Report) table(b *strings.Builder, s Scenario) {
 			problems = append(problems, row.Peer+" "+row.Problem)
 		}
 		if r.Reference != "" {
-			ratio := "–"
-			if row.Ratio > 0 {
-				ratio = fmt.Sprintf("%.2f", row.Ratio)
-			}
-			cells = append(cells, ratio)
+			cells = append(cells, ratioOf(row.Ratio))
+		}
+		cells = append(cells, ratioOf(row.ToBest), ratioOf(row.ToLimit))
+		if row.Processes > 1 {
+			notes = append(notes, fmt.Sprintf("%s was %d processes at the end", row.Peer, row.Processes))
 		}
 		lines = append(lines, cells)
 	}
 	align(b, lines)
+	if len(notes) > 0 {
+		fmt.Fprintf(b, "\n%s.\n", strings.Join(notes, "; "))
+	}
 	for _, p := range problems {
 		fmt.Fprintf(b, "\n> %s\n", strings.ReplaceAll(p, "\n", "\n> "))
 	}
+}
+
+// ratioOf writes a ratio, none as a dash.
+func ratioOf(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", v)
 }
 
 // align writes a Markdown table whose columns line up: the first to the left,

@@ -15,23 +15,42 @@ const (
 	Rate   Metric = "op/s"      // higher is better
 	Memory Metric = "B/socket"  // lower is better
 	P99    Metric = "µs at p99" // lower is better
+	MBs    Metric = "MB/s"      // higher is better
 )
+
+// Subject is the balancer that all this is about; it is nobody's peer.
+const Subject = "holdfast"
+
+// Best and Limit stand where the name of a peer could: the best of the peers
+// in each round, and no balancer at all.
+const (
+	Best  = "the best peer"
+	Limit = "none"
+)
+
+// lower tells whether a lower figure is the better one.
+func (m Metric) lower() bool { return m == Memory || m == P99 }
 
 // Scenario is one heading of the report.
 type Scenario struct {
 	Name   string `json:"name"`
 	About  string `json:"about"` // what is done, in a few words
 	Metric Metric `json:"metric"`
+
+	// Of a sweep: what grows, and how large it is here.
+	Sweep string  `json:"sweep,omitempty"`
+	X     float64 `json:"x,omitempty"`
 }
 
 // Run is one measurement: one scenario, one balancer, one round.
 type Run struct {
 	Scenario   string      `json:"scenario"`
 	Peer       string      `json:"peer"`
-	Round      int         `json:"round"`             // from 1
-	Background float64     `json:"background"`        // busy share of the machine right before, 0 to 1
-	Failure    string      `json:"failure,omitempty"` // why there is no figure
-	Skipped    string      `json:"skipped,omitempty"` // why it was not tried
+	Round      int         `json:"round"`               // from 1
+	Background float64     `json:"background"`          // busy share of the machine right before, 0 to 1
+	Failure    string      `json:"failure,omitempty"`   // why there is no figure
+	Skipped    string      `json:"skipped,omitempty"`   // why it was not tried
+	Processes  int         `json:"processes,omitempty"` // of the balancer, at the end
 	Result     load.Result `json:"result"`
 }
 
@@ -55,17 +74,43 @@ type Report struct {
 	Reference string     `json:"reference"` // the peer that ratios refer to; "" for none
 	Scenarios []Scenario `json:"scenarios"`
 	Runs      []Run      `json:"runs"`
+	Plots     bool       `json:"-"` // files that package plot writes lie beside report.md
+}
+
+// Sweep is one thing that grows, with its scenarios by size.
+type Sweep struct {
+	Name      string
+	Scenarios []Scenario
+}
+
+// Sweeps returns the sweeps in the order of their first scenarios.
+func (r *Report) Sweeps() (all []Sweep) {
+	for _, s := range r.Scenarios {
+		if s.Sweep == "" {
+			continue
+		}
+		i := slices.IndexFunc(all, func(w Sweep) bool { return w.Name == s.Sweep })
+		if i < 0 {
+			i, all = len(all), append(all, Sweep{Name: s.Sweep})
+		}
+		all[i].Scenarios = append(all[i].Scenarios, s)
+	}
+	return all
 }
 
 // Row is one line of a scenario's table. Figures are medians over the rounds.
 type Row struct {
 	Peer        string
 	Value       float64 // of the scenario's metric
+	Low, High   float64 // of all rounds
 	Spread      float64
 	Ratio       float64 // to the reference; 0: none
+	ToBest      float64 // to the best peer; 0: none
+	ToLimit     float64 // to no balancer; 0: not measured
 	P50, P99    float64 // µs
 	BalancerCPU float64 // µs for one op; 0: not known
 	MachineCPU  float64 // µs for one op
+	Processes   int     // the most of any round
 	Problem     string  // "failed: …" or "skipped: …": the figures mean nothing
 }
 
@@ -81,10 +126,16 @@ func (r *Report) Rows(s Scenario) []Row {
 		if row.Problem == "" {
 			values := collect(runs, s.value)
 			row.Value = Median(values)
+			row.Low, row.High = slices.Min(values), slices.Max(values)
 			if row.Value != 0 {
-				row.Spread = (slices.Max(values) - slices.Min(values)) / row.Value
+				row.Spread = (row.High - row.Low) / row.Value
 			}
-			row.Ratio = r.ratio(s, peer)
+			row.Ratio = r.ratio(s, peer, r.Reference)
+			row.ToBest = r.ratio(s, peer, Best)
+			row.ToLimit = r.ratio(s, peer, Limit)
+			for _, run := range runs {
+				row.Processes = max(row.Processes, run.Processes)
+			}
 			row.P50 = Median(collect(runs, func(l load.Result) float64 { return l.Latency.P50 }))
 			row.P99 = Median(collect(runs, func(l load.Result) float64 { return l.Latency.P99 }))
 			row.BalancerCPU = Median(collect(runs, func(l load.Result) float64 { return l.BalancerCPU }))
@@ -95,18 +146,34 @@ func (r *Report) Rows(s Scenario) []Row {
 	return rows
 }
 
-// ratio is the median over rounds of peer's value through the reference's; 0
-// when there is no round with both.
-func (r *Report) ratio(s Scenario, peer string) float64 {
+// ratio is the median over rounds of peer's value through that of against,
+// which is a peer, Best or Limit; 0 when there is no round with both.
+func (r *Report) ratio(s Scenario, peer, against string) float64 {
 	var ratios []float64
 	for _, a := range r.runs(s.Name, peer) {
-		for _, b := range r.runs(s.Name, r.Reference) {
-			if a.Round == b.Round && a.ok() && b.ok() && s.value(b.Result) > 0 {
-				ratios = append(ratios, s.value(a.Result)/s.value(b.Result))
-			}
+		if b := r.rival(s, against, a.Round); a.ok() && b > 0 {
+			ratios = append(ratios, s.value(a.Result)/b)
 		}
 	}
 	return Median(ratios)
+}
+
+// rival is the value of against in one round; 0: none.
+func (r *Report) rival(s Scenario, against string, round int) (value float64) {
+	for _, run := range r.Runs {
+		if run.Scenario != s.Name || run.Round != round || !run.ok() {
+			continue
+		}
+		v := s.value(run.Result)
+		switch {
+		case run.Peer == against:
+			return v
+		case against != Best || run.Peer == Limit || run.Peer == Subject:
+		case value == 0 || (v < value) == s.Metric.lower():
+			value = v
+		}
+	}
+	return value
 }
 
 func (r *Report) runs(scenario, peer string) []Run {
@@ -132,6 +199,8 @@ func (s Scenario) value(r load.Result) float64 {
 		return r.Memory.PerSocket
 	case P99:
 		return r.Latency.P99
+	case MBs:
+		return r.Transfer / 1e6
 	default:
 		return r.Rate
 	}

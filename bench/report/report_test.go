@@ -57,7 +57,9 @@ func TestVerdicts(t *testing.T) {
 		}
 		got = append(got, mark+v.Text)
 	}
-	want := "yes pingpong: 1.15 of haproxy, at least 1.00; no idle: 3500 B/socket, at most 3000"
+	want := "yes pingpong: 1.06 of the best peer, at least 1.00; " +
+		"no pingpong: the machine's CPU time was not measured without a balancer in this run; " +
+		"no idle: 3500 B/socket, at most 3000; no idle: not measured against haproxy in this run"
 	if s := strings.Join(got, "; "); s != want {
 		t.Errorf("got %q, want %q", s, want)
 	}
@@ -80,7 +82,7 @@ func TestWriteMarkdown(t *testing.T) {
 	f("| holdfast |        85.0 |")
 	f("| nginx    |      failed |")
 	f("> nginx failed: it ended\n> by itself")
-	f("- met: pingpong: 1.15 of haproxy")
+	f("- met: pingpong: 1.06 of the best peer")
 	f("- MISSED: idle: 3500 B/socket")
 	if err := sample().WriteMarkdown(broken{}, ""); err == nil {
 		t.Error("want the writer's error")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -21,12 +22,14 @@ var ErrMissing = errors.New("find wrk: not in PATH (apt install wrk)")
 // grace is how much longer than its duration wrk may take, connecting included.
 const grace = 10 * time.Second
 
-// Plan is one run: keep-alive GETs of one URL.
+// Plan is one run: requests for one URL over kept-alive connections.
 type Plan struct {
 	Program     string // path of wrk
 	URL         string
 	Threads     int
 	Connections int
+	Close       bool          // a connection for each request
+	Body        int           // POSTs with this many bytes; 0: GETs
 	Warmup      time.Duration // a run before the measured one; whole seconds
 	Duration    time.Duration // measured; whole seconds
 	Watch       int           // pid of the balancer; 0: none
@@ -73,8 +76,20 @@ func Run(ctx context.Context, p Plan) (load.Result, error) {
 }
 
 func (p Plan) run(ctx context.Context, d time.Duration) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, p.Program, "--latency", "-t", strconv.Itoa(p.Threads), "-c", strconv.Itoa(p.Connections),
-		"-d", strconv.Itoa(int(d.Seconds()))+"s", p.URL)
+	args := []string{"--latency", "-t", strconv.Itoa(p.Threads), "-c", strconv.Itoa(p.Connections),
+		"-d", strconv.Itoa(int(d.Seconds())) + "s", "--timeout", "30s"}
+	if p.Close {
+		args = append(args, "-H", "Connection: close")
+	}
+	if p.Body > 0 {
+		script, err := postScript(p.Body)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = os.Remove(script) }()
+		args = append(args, "-s", script)
+	}
+	cmd := exec.CommandContext(ctx, p.Program, append(args, p.URL)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -84,13 +99,28 @@ func (p Plan) run(ctx context.Context, d time.Duration) ([]byte, error) {
 	return out, nil
 }
 
+// postScript writes the Lua that makes wrk send POSTs of n bytes, and returns
+// its path, which the caller removes.
+func postScript(n int) (string, error) {
+	f, err := os.CreateTemp("", "bench-wrk-*.lua")
+	if err != nil {
+		return "", fmt.Errorf("write wrk's script: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", n)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("write wrk's script: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return f.Name(), nil
+}
+
 var (
-	totalLine   = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([0-9.]+(?:us|ms|s|m|h))`)
-	rateLine    = regexp.MustCompile(`(?m)^Requests/sec:\s+([0-9.]+)`)
-	quantLine   = regexp.MustCompile(`(?m)^\s+(50|90|99)%\s+([0-9.]+(?:us|ms|s|m))`)
-	averageLine = regexp.MustCompile(`(?m)^\s+Latency\s+([0-9.]+(?:us|ms|s|m))\s+\S+\s+([0-9.]+(?:us|ms|s|m))`)
-	socketLine  = regexp.MustCompile(`(?m)^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
-	statusLine  = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
+	transferLine = regexp.MustCompile(`(?m)^Transfer/sec:\s+([0-9.]+)([KMGT]?)B`)
+	totalLine    = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([0-9.]+(?:us|ms|s|m|h))`)
+	rateLine     = regexp.MustCompile(`(?m)^Requests/sec:\s+([0-9.]+)`)
+	quantLine    = regexp.MustCompile(`(?m)^\s+(50|90|99)%\s+([0-9.]+(?:us|ms|s|m))`)
+	averageLine  = regexp.MustCompile(`(?m)^\s+Latency\s+([0-9.]+(?:us|ms|s|m))\s+\S+\s+([0-9.]+(?:us|ms|s|m))`)
+	socketLine   = regexp.MustCompile(`(?m)^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
+	statusLine   = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
 )
 
 // parse reads wrk's report.
@@ -103,6 +133,19 @@ func parse(out []byte) (load.Result, error) {
 	r.Ops, _ = strconv.ParseUint(string(total[1]), 10, 64)
 	r.Seconds = micros(total[2]) / 1e6
 	r.Rate, _ = strconv.ParseFloat(string(rate[1]), 64)
+	if m := transferLine.FindSubmatch(out); m != nil {
+		v, _ := strconv.ParseFloat(string(m[1]), 64)
+		for _, unit := range []byte("KMGT") {
+			if len(m[2]) == 0 {
+				break
+			}
+			v *= 1024
+			if m[2][0] == unit {
+				break
+			}
+		}
+		r.Transfer = v
+	}
 	if m := averageLine.FindSubmatch(out); m != nil {
 		r.Latency.Mean, r.Latency.Max = micros(m[1]), micros(m[2])
 	}

@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	want := load.Result{
-		Scenario: "get", Seconds: 2, Ops: 132100, Rate: 66050.12,
+		Scenario: "get", Seconds: 2, Ops: 132100, Rate: 66050.12, Transfer: 6.25 * (1 << 20),
 		Latency: load.Latency{Mean: 1520, Max: 12920, P50: 900, P90: 2000, P99: 4100},
 	}
 	f(good, want)

@@ -13,8 +13,12 @@ import (
 // Every criterion is about a scenario that exists, and every plan is valid.
 func TestScenarios(t *testing.T) {
 	var names []string
-	for _, s := range scenarios(2*time.Second, 1) {
+	for _, s := range slices.Concat(scenarios(2*time.Second, 1), sweeps(2*time.Second, 1)) {
+		if slices.Contains(names, s.Name) {
+			t.Errorf("two scenarios are called %s", s.Name)
+		}
 		names = append(names, s.Name)
+		s.plan.Victim = netip.MustParseAddrPort("127.0.0.1:80")
 		s.plan.Targets = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:80")}
 		if err := s.plan.Validate(); err != nil {
 			t.Errorf("%s: %v", s.Name, err)

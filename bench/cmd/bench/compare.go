@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-lb/holdfast/bench/chart"
 	"github.com/holdfast-lb/holdfast/bench/peers"
 	"github.com/holdfast-lb/holdfast/bench/report"
 	"github.com/holdfast-lb/holdfast/bench/wrk"
@@ -28,6 +29,7 @@ type options struct {
 	rounds   int
 	duration time.Duration
 	quick    bool
+	sweep    bool
 	check    bool
 	threads  int
 	out      string
@@ -49,11 +51,12 @@ func compareCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.holdfast, "holdfast", "", "the holdfast program to measure; empty: only the others")
-	f.StringSliceVar(&o.against, "against", []string{"haproxy", "nginx", "none"}, "balancers to compare with; none: no balancer, the limit")
+	f.StringSliceVar(&o.against, "against", []string{"haproxy", "nginx", "apache", "caddy", "none"}, "balancers to compare with; none: no balancer, the limit")
 	f.StringSliceVar(&o.only, "only", nil, "scenarios to run; empty: all")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; the balancers take turns in each")
 	f.DurationVar(&o.duration, "duration", 5*time.Second, "measured time of one run")
 	f.BoolVar(&o.quick, "quick", false, "one round of two seconds: to see that everything works, not to quote")
+	f.BoolVar(&o.sweep, "sweep", false, "how cost grows with sockets, bytes, backends and routes, in place of the scenarios")
 	f.BoolVar(&o.check, "check", false, "exit with an error when a criterion is missed or a balancer fails")
 	f.IntVar(&o.threads, "load-threads", 1, "loops of the generator and of the backends, each; more on a machine with many cores")
 	f.StringVar(&o.out, "out", "", "directory for report.md and raw.json; empty: bench/results/DATE-HOST")
@@ -90,7 +93,11 @@ func (o options) run(cmd *cobra.Command) error {
 // prepare finds the programs and fails before anything has started if one is
 // missing.
 func (o options) prepare() (*runner, error) {
-	all, err := choose(scenarios(o.duration, o.threads), o.only)
+	list := scenarios(o.duration, o.threads)
+	if o.sweep {
+		list = sweeps(o.duration, o.threads)
+	}
+	all, err := choose(list, o.only)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +150,10 @@ func (o options) save(rep *report.Report) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "raw.json"), append(raw, '\n'), 0o644); err != nil {
 		return "", fmt.Errorf("save report: %w", err)
 	}
+	if err := chart.Write(dir, rep); err != nil {
+		return "", fmt.Errorf("save report: %w", err)
+	}
+	rep.Plots = true
 	f, err := os.Create(filepath.Join(dir, "report.md"))
 	if err != nil {
 		return "", fmt.Errorf("save report: %w", err)

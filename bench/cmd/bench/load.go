@@ -49,6 +49,7 @@ func loadCommand() *cobra.Command {
 	f.DurationVar(&p.Warmup, "warmup", p.Warmup, "time before the measured time")
 	f.DurationVar(&p.Duration, "duration", p.Duration, "measured time; idle: how long memory may settle")
 	f.DurationVar(&p.Grace, "grace", p.Grace, "for opening the sockets, and for answers due at the end")
+	f.TextVar(&p.Victim, "victim", netip.AddrPort{}, "storm: the bench backend whose sockets are to end")
 	f.IntVar(&p.Watch, "watch", p.Watch, "pid of the balancer: read its CPU time and memory")
 	return quiet(c)
 }
@@ -59,11 +60,15 @@ func loadArgs(p load.Plan) []string {
 	for i, t := range p.Targets {
 		targets[i] = t.String()
 	}
-	return []string{
+	args := []string{
 		"load", p.Scenario, "--target", strings.Join(targets, ","), "--path", p.Path,
 		"--sockets", strconv.Itoa(p.Sockets), "--size", strconv.Itoa(p.Size), "--rate", strconv.Itoa(p.Rate),
 		"--threads", strconv.Itoa(p.Threads), "--sources", strconv.Itoa(p.Sources),
 		"--warmup", p.Warmup.String(), "--duration", p.Duration.String(), "--grace", p.Grace.String(),
 		"--watch", strconv.Itoa(p.Watch),
 	}
+	if p.Victim.IsValid() {
+		args = append(args, "--victim", p.Victim.String())
+	}
+	return args
 }

@@ -25,12 +25,8 @@ func describe(programs map[string]string) report.Machine {
 	}
 	m.Files = descriptors()
 	for name, program := range programs {
-		ask := "-v"
-		if name == peers.Holdfast {
-			ask = "version"
-		}
 		// wrk prints its version and then exits with an error.
-		out, _ := exec.Command(program, ask).CombinedOutput()
+		out, _ := exec.Command(program, peers.VersionArg(name)).CombinedOutput()
 		line, _, _ := strings.Cut(string(out), "\n")
 		m.Versions[name] = strings.TrimSpace(line)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 const (
 	balancerThreads = 2
 	backendCount    = 3
+	maxBackends     = 200
 	enoughFiles     = 65536                  // nginx reserves memory for each, used or not
 	calm            = 500 * time.Millisecond // between two runs, to see who else is at work
 )
@@ -42,7 +44,11 @@ func (r *runner) measure(ctx context.Context) (rep *report.Report, err error) {
 	rep = &report.Report{
 		Started: time.Now(), Machine: describe(r.programs), Threads: balancerThreads, Peers: r.peers, Reference: r.reference(),
 	}
-	if r.backends, err = startBackends(ctx, backendCount, r.threads); err != nil {
+	count := backendCount
+	for _, s := range r.scenarios {
+		count = max(count, s.backends)
+	}
+	if r.backends, err = startBackends(ctx, count, r.threads); err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, r.backends.stop()) }()
@@ -80,11 +86,11 @@ func (r *runner) reference() string {
 // a crash is found out on the way out.
 func (r *runner) one(ctx context.Context, s scenario, name string) (run report.Run) {
 	run = report.Run{Scenario: s.Name, Peer: name}
-	if s.Name == getScenario && r.programs["wrk"] == "" {
-		run.Skipped = wrk.ErrMissing.Error()
+	if run.Skipped = r.skip(s, name); run.Skipped != "" {
 		return run
 	}
-	targets, pid := r.backends.addresses, 0
+	var p *peers.Process
+	targets, pid := r.backendsFor(s), 0
 	if name != peers.None {
 		dir, err := os.MkdirTemp("", "bench-"+name+"-")
 		if err != nil {
@@ -92,8 +98,8 @@ func (r *runner) one(ctx context.Context, s scenario, name string) (run report.R
 			return run
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		p, listen, err := r.start(ctx, name, dir)
-		if err != nil {
+		var listen string
+		if p, listen, err = r.start(ctx, name, dir, s); err != nil {
 			run.Failure = err.Error()
 			return run
 		}
@@ -108,26 +114,74 @@ func (r *runner) one(ctx context.Context, s scenario, name string) (run report.R
 	}
 	var err error
 	if run.Background, err = background(ctx); err == nil {
-		run.Result, err = r.drive(ctx, s, targets, pid)
+		run.Result, err = r.driven(ctx, s, p, targets, pid)
+	}
+	if p != nil && s.reload {
+		run.Processes = p.Processes()
 	}
 	switch {
 	case err != nil:
 		run.Failure = err.Error()
 	case run.Result.Errors > 0:
 		run.Failure = fmt.Sprintf("%d errors, the first: %s", run.Result.Errors, run.Result.FirstError)
-	case run.Result.Ops == 0:
+	case run.Result.Ops == 0 && run.Result.Transfer == 0:
 		run.Failure = "not one operation ended in the measured time"
 	}
 	return run
 }
 
+// skip says why a peer is not measured in a scenario; "": it is.
+func (r *runner) skip(s scenario, name string) string {
+	switch {
+	case s.web != nil && r.programs["wrk"] == "":
+		return wrk.ErrMissing.Error()
+	case s.reload && name == peers.None:
+		return "there is nothing to reload"
+	case s.plan.Scenario == load.Push && r.threads > 1:
+		return "the backend pushes within one loop, so --load-threads must be 1"
+	case len(s.only) > 0 && !slices.Contains(s.only, name):
+		return "only " + strings.Join(s.only, ", ") + " have a configuration for it"
+	}
+	return ""
+}
+
+// backendsFor are the addresses of the backends of a scenario.
+func (r *runner) backendsFor(s scenario) []string {
+	n := backendCount
+	if s.backends > 0 {
+		n = s.backends
+	}
+	return r.backends.addresses[:n]
+}
+
+// driven is drive, with reloads all the while if the scenario is about them.
+func (r *runner) driven(ctx context.Context, s scenario, p *peers.Process, targets []string, pid int) (load.Result, error) {
+	if !s.reload {
+		return r.drive(ctx, s, targets, pid)
+	}
+	reloading, stop := context.WithCancel(ctx)
+	reloaded := make(chan error, 1)
+	go func() {
+		for sleep(reloading, reloadEvery) == nil {
+			if err := p.Reload(reloading); err != nil && reloading.Err() == nil {
+				reloaded <- err
+				return
+			}
+		}
+		reloaded <- nil
+	}()
+	result, err := r.drive(ctx, s, targets, pid)
+	stop()
+	return result, errors.Join(err, <-reloaded)
+}
+
 // start starts a balancer on a free port.
-func (r *runner) start(ctx context.Context, name, dir string) (p *peers.Process, listen string, err error) {
+func (r *runner) start(ctx context.Context, name, dir string, s scenario) (p *peers.Process, listen string, err error) {
 	if listen, err = peers.FreeAddress(); err != nil {
 		return nil, "", err
 	}
 	setup := peers.Setup{
-		Dir: dir, Listen: listen, Backends: r.backends.addresses,
+		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload,
 		Threads: balancerThreads, Files: int(min(descriptors(), enoughFiles)),
 	}
 	p, err = peers.Start(ctx, name, r.programs[name], setup)
@@ -136,13 +190,20 @@ func (r *runner) start(ctx context.Context, name, dir string) (p *peers.Process,
 
 // drive runs the scenario's generator.
 func (r *runner) drive(ctx context.Context, s scenario, targets []string, pid int) (load.Result, error) {
-	if s.Name == getScenario {
+	if w := s.web; w != nil {
 		return wrk.Run(ctx, wrk.Plan{
-			Program: r.programs["wrk"], URL: "http://" + targets[0] + "/", Threads: 2, Connections: s.plan.Sockets,
-			Warmup: s.plan.Warmup, Duration: s.plan.Duration, Watch: pid,
+			Program: r.programs["wrk"], URL: "http://" + targets[0] + w.path, Threads: 2, Connections: s.plan.Sockets,
+			Close: w.close, Body: w.body, Warmup: s.plan.Warmup, Duration: s.plan.Duration, Watch: pid,
 		})
 	}
 	p := s.plan
+	if p.Scenario == load.Storm {
+		victim, err := netip.ParseAddrPort(r.backends.addresses[0])
+		if err != nil {
+			return load.Result{}, fmt.Errorf("read address of the first backend: %w", err)
+		}
+		p.Victim = victim
+	}
 	p.Watch = pid
 	for _, t := range targets {
 		at, err := netip.ParseAddrPort(t)
@@ -183,5 +244,5 @@ func (r *runner) show(run report.Run) {
 	case m != nil:
 		what = fmt.Sprintf("%.0f B/socket", m.PerSocket)
 	}
-	_, _ = fmt.Fprintf(r.progress, "%-10s round %d/%d  %-9s %s\n", run.Scenario, run.Round, r.rounds, run.Peer, what)
+	_, _ = fmt.Fprintf(r.progress, "%-13s round %d/%d  %-9s %s\n", run.Scenario, run.Round, r.rounds, run.Peer, what)
 }
