@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -75,8 +76,11 @@ func kill(ctx context.Context, victim netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("kill sockets: %w", err)
 	}
-	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("kill sockets: %s answers %s, %v", victim, resp.Status, err)
+	if resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", victim, resp.Status)
+	}
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return fmt.Errorf("kill sockets: %w", err)
 	}
 	return nil
 }
