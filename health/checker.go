@@ -48,6 +48,20 @@ func newChecker(t Target) checker {
 	return c
 }
 
+// Probe asks t once, as a Prober would, and returns what it found: Up and OK are
+// the same, and Changed tells nothing. It blocks for t.Spec.Timeout at most.
+func Probe(ctx context.Context, t Target) Verdict {
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, t.Spec.Timeout)
+	defer cancel()
+	a := newChecker(t).check(ctx)
+	v := Verdict{Up: a.err == nil, OK: a.err == nil, Why: a.what, At: a.at, Latency: a.at.Sub(started)}
+	if a.err != nil {
+		v.Why = why(a.err, t.Spec.Timeout)
+	}
+	return v
+}
+
 // brokenChecker stands for a Spec that cannot be run.
 type brokenChecker struct{ err error }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,16 +11,22 @@ import (
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/proxy"
 )
 
 func newCheck() *cobra.Command {
 	var path string
+	var dial bool
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Say what is wrong with a configuration, or that nothing is",
-		Long: "Reads the file, and those that it names, as serve would, environment included. Prints what it\n" +
-			"holds and ends with 0, or prints every mistake, one a line, and ends with 1. Nothing is bound or dialled.",
+		Long: "Reads the file, and those that it names, as serve would, environment included, and looks up the\n" +
+			"backends' names. Prints what it holds and ends with 0, or prints every mistake, one a line, and\n" +
+			"ends with 1. Warnings, a name that does not resolve among them, change nothing in that.\n" +
+			"Nothing is bound.\n\n" +
+			"With --connect every backend is asked once, as its health check would, or by a connection if it\n" +
+			"has none. The status is 1 if a pool has no backend that is up.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(path, config.Options{Environ: os.Environ()})
@@ -30,7 +37,12 @@ func newCheck() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errReported
 			}
-			warned, err := compile(cfg)
+			ctx := cmd.Context()
+			if ctx == nil {
+				ctx = context.Background()
+			}
+			targets, warned, err := compile(cfg)
+			warned = append(warned, unresolved(ctx, cfg, targets)...)
 			for _, w := range warned {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", path, w)
 			}
@@ -41,25 +53,37 @@ func newCheck() *cobra.Command {
 				return errReported
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "configuration OK: "+cfg.Summary())
+			if !dial {
+				return nil
+			}
+			if dead := connect(ctx, cmd.OutOrStdout(), targets); len(dead) > 0 {
+				return noBackends(dead)
+			}
 			return nil
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&dial, "connect", false, "ask every backend whether it can serve")
 	return cmd
 }
 
 // compile finds what is wrong beyond the file itself: in the files that it
-// names.
-func compile(cfg *config.Config) (warnings []string, err error) {
+// names. The targets are all backends, in order.
+func compile(cfg *config.Config) (targets []health.Target, warnings []string, err error) {
 	pools, err := balancer.NewRegistry().Compile(cfg.Pools)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rt, err := proxy.Compile(cfg, pools)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return rt.Warnings(time.Now()), nil
+	for _, pool := range pools.All() {
+		for _, b := range pool.Backends() {
+			targets = append(targets, targetOf(b, cfg, rt))
+		}
+	}
+	return targets, rt.Warnings(time.Now()), nil
 }
 
 // parts takes an error apart that was joined of several.

@@ -53,31 +53,37 @@ func (a *app) targets(pools *balancer.Pools, cfg *config.Config, rt *proxy.Runti
 	var targets []health.Target
 	probed := make(map[balancer.Key]bool)
 	for _, pool := range pools.All() {
-		spec := cfg.Pools[pool.Name()].Health
-		if spec.Type == "" {
+		if cfg.Pools[pool.Name()].Health.Type == "" {
 			continue
 		}
 		for _, b := range pool.Backends() {
 			key := b.Key()
 			probed[key] = true
 			name, backend := pool.Name(), b.Name()
-			targets = append(targets, health.Target{
-				ID:   key.Pool + " " + key.Scheme + "://" + key.Address,
-				Pool: name, Backend: backend, Scheme: key.Scheme, Address: key.Address, Trust: rt.Trust(b),
-				Spec: spec, InitialUp: b.State().Up(),
-				Report: func(v health.Verdict) {
-					a.probes.put(key, v)
-					a.registry.SetHealth(key, v.Up, v.Why, v.At)
-					a.metrics.Probe(name, backend, v.OK, v.Latency)
-					if v.Changed {
-						a.events.Publish(healthEvent(name, backend, v))
-					}
-				},
-			})
+			t := targetOf(b, cfg, rt)
+			t.Report = func(v health.Verdict) {
+				a.probes.put(key, v)
+				a.registry.SetHealth(key, v.Up, v.Why, v.At)
+				a.metrics.Probe(name, backend, v.OK, v.Latency)
+				if v.Changed {
+					a.events.Publish(healthEvent(name, backend, v))
+				}
+			}
+			targets = append(targets, t)
 		}
 	}
 	a.probes.keep(probed)
 	return targets
+}
+
+// targetOf is what probes need of a backend, but for who is told.
+func targetOf(b *balancer.Backend, cfg *config.Config, rt *proxy.Runtime) health.Target {
+	key := b.Key()
+	return health.Target{
+		ID:   key.Pool + " " + key.Scheme + "://" + key.Address,
+		Pool: key.Pool, Backend: b.Name(), Scheme: key.Scheme, Address: key.Address, Trust: rt.Trust(b),
+		Spec: cfg.Pools[key.Pool].Health, InitialUp: b.State().Up(),
+	}
 }
 
 func healthEvent(pool, backend string, v health.Verdict) admin.Event {
