@@ -2,9 +2,10 @@ package auth
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"strings"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -81,9 +82,8 @@ func readFile(file string, limit int) ([]byte, error) {
 			return data, nil
 		}
 	}
-	reason := err.Error()
-	if i := strings.LastIndex(reason, ": "); i >= 0 {
-		reason = reason[i+2:]
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err // the path is said already
 	}
-	return nil, fmt.Errorf("%s: cannot be read: %s", file, reason)
+	return nil, fmt.Errorf("%s: cannot be read: %w", file, err)
 }

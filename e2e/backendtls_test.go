@@ -93,7 +93,7 @@ pools:
   mixed: {balance: first, backends: [{name: b1, url: "https://%s"}, {name: b2, url: "https://%s"}], backend_tls: {ca: %q}}`,
 		bad.Addr, ca, bad.Addr, well.Addr, ca)})
 	resp, body := exchange(t, p.web, get("/bad"))
-	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "backend's certificate is not trusted (backend_untrusted, request ") || strings.Contains(body, "127.0.0.1") {
+	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "HF-2010 backend's certificate is not trusted (backend_untrusted, request ") || strings.Contains(body, "127.0.0.1") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	p.logged("write the path of that authority's certificate to backend_tls.ca of the pool")

@@ -79,19 +79,31 @@ func start(t testing.TB, s setup) *process {
 // launch is start without the wait.
 func launch(t testing.TB, s setup) *process {
 	t.Helper()
+	p := prepare(t, s)
+	p.write(s.rest)
+	p.begin()
+	return p
+}
+
+// prepare settles where a process will be.
+func prepare(t testing.TB, s setup) *process {
+	t.Helper()
 	dir := t.TempDir()
-	p := &process{
+	return &process{
 		t: t, setup: s, dir: dir,
 		file: filepath.Join(dir, "holdfast.yaml"),
 		web:  freeAddr(t), admin: freeAddr(t),
 		exited: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{}, Timeout: patience},
 	}
-	p.write(s.rest)
-	p.cmd = exec.Command(program, append([]string{"serve", "--config", p.file}, s.args...)...)
-	p.cmd.Env = append(os.Environ(), s.env...)
+}
+
+// begin runs it by the file that was written.
+func (p *process) begin() {
+	p.t.Helper()
+	p.cmd = exec.Command(program, append([]string{"serve", "--config", p.file}, p.setup.args...)...)
+	p.cmd.Env = append(os.Environ(), p.setup.env...)
 	p.run(p.path("stderr.log"))
-	return p
 }
 
 // run starts p.cmd with its standard error in a file. The test's end stops it

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 const (
@@ -106,17 +108,20 @@ func (w *worker) probe(ctx context.Context) bool {
 // logFlip says what, why, and after how many probes in a row.
 func (w *worker) logFlip(t *Target, v Verdict, probes int) {
 	level, message := slog.LevelWarn, "backend down"
+	var page []slog.Attr
 	if v.Up {
 		level, message = slog.LevelInfo, "backend up"
+	} else {
+		page = explain.Named("backend_down").Page().Attrs()
 	}
-	w.log.LogAttrs(context.Background(), level, message,
+	w.log.LogAttrs(context.Background(), level, message, append([]slog.Attr{
 		slog.String("pool", t.Pool),
 		slog.String("backend", t.Backend),
 		slog.String("address", t.Address),
 		slog.String("check", t.Spec.Type),
 		slog.String("why", v.Why),
 		slog.Int("probes", probes),
-	)
+	}, page...)...)
 }
 
 // jitter returns a duration around interval, at most jitterShare off.

@@ -283,8 +283,9 @@ func TestHandlerPanic(t *testing.T) {
 	get(t, other, "/before")
 	c := testkit.DialTCP(t, address)
 	c.Send("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n")
-	if resp := c.ReadResponse(5 * time.Second); resp.StatusCode != 500 || !resp.Close {
-		t.Errorf("status %d, close %v, want 500 and close", resp.StatusCode, resp.Close)
+	resp := c.ReadResponse(5 * time.Second)
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 500 || !resp.Close || !strings.HasPrefix(string(body), "HF-4006 ") {
+		t.Errorf("status %d, close %v, %q, want 500 and close", resp.StatusCode, resp.Close, body)
 	}
 	get(t, other, "/after")
 }

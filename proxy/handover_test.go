@@ -55,7 +55,7 @@ func TestFailedHandover(t *testing.T) {
 	}()
 	s.take(hijacked{stuck{server}})
 	_ = server.Close()
-	if got := <-answer; !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "(overloaded, request ") {
+	if got := <-answer; !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "HF-4004 too many connections are open (overloaded, request ") {
 		t.Errorf("the client read %q", got)
 	}
 	if after := zero(); after != before {

@@ -45,7 +45,7 @@ func codeOf(err error) explain.Code {
 			return explain.Named("address_taken")
 		}
 	}
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
+	if _, ok := errors.AsType[*fs.PathError](err); ok || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return explain.Named("file_unreadable")
 	}
 	return 0

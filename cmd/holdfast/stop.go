@@ -16,10 +16,7 @@ const closeGoingAway = 1001
 // lastSecond is what tidying up may take when the deadline has passed already.
 const lastSecond = time.Second
 
-var (
-	codeCut  = explain.Named("cut_at_deadline").String()
-	codeLeft = explain.Named("parts_left").String()
-)
+var codeCut = explain.Named("cut_at_deadline").String()
 
 var errStopping = errors.New("shutting down")
 
@@ -61,7 +58,7 @@ func (a *app) stop(deadline time.Duration) {
 	select {
 	case <-rest:
 	case <-time.After(max(time.Until(began.Add(deadline)), lastSecond)):
-		a.log.Error("not all parts ended by shutdown.deadline, which is a mistake in Holdfast: please report it", "code", codeLeft)
+		a.log.Error("not all parts ended by shutdown.deadline, which is a mistake in Holdfast: please report it")
 	}
 	a.log.Info("stopped", "sockets", sockets, "took", time.Since(began).Round(time.Millisecond).String())
 	a.swapAccess(nil)

@@ -2,7 +2,9 @@ package explain
 
 import (
 	"flag"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,6 +65,32 @@ func TestDocument(t *testing.T) {
 			if c.Page() == nil {
 				t.Errorf("%q names %s, which is no code", s.text, c)
 			}
+		}
+	}
+}
+
+// Every failure is provoked by some test, which has its code.
+func TestEveryCodeIsProvoked(t *testing.T) {
+	var tests strings.Builder
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "explain" || strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(file, "_test.go") && !strings.HasSuffix(file, ".txtar"):
+			return nil
+		}
+		data, err := os.ReadFile(file)
+		tests.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pages {
+		if id := pages[i].Code.String(); !strings.Contains(tests.String(), id) {
+			t.Errorf("no test outside of this package has %s (%s): write one that provokes it, as e2e/codes_test.go does", id, pages[i].Name)
 		}
 	}
 }

@@ -155,6 +155,11 @@ func (r *Reporter) take(now time.Time, all bool) (fresh []entry, over []trouble)
 	return fresh, over
 }
 
+// Attrs are what a line of the log has of the page: code, cause and remedy.
+func (p *Page) Attrs() []slog.Attr {
+	return []slog.Attr{slog.String("code", p.Code.String()), slog.String("cause", p.Cause), slog.String("remedy", p.Remedy)}
+}
+
 // writeFirst explains.
 func (r *Reporter) writeFirst(e *entry) {
 	p := e.Code.Page()

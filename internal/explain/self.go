@@ -14,8 +14,4 @@ var selfPages = []Page{
 		"They had not ended by themselves when the time was up.",
 		"How many, beside this line.",
 		"Raise shutdown.deadline, and TimeoutStopSec of the unit with it."},
-	{9004, "parts_left", 0, "not all parts ended by shutdown.deadline",
-		"A mistake in Holdfast.",
-		"The lines before this one.",
-		"Report it with the log."},
 }
