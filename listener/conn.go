@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 // phase is what the next byte read from a connection is part of. phaseDetached
@@ -56,7 +58,8 @@ var (
 // Up to the hijack its methods, but for Close and the getters, are fasthttp's
 // and the handler's to call, one at a time; then the hijacker's.
 type Conn struct {
-	raw    net.Conn // *net.TCPConn or *net.UnixConn
+	raw    net.Conn      // *net.TCPConn or *net.UnixConn
+	tls    *tlsconn.Conn // that lies on raw; nil: none
 	socket *socket
 	client netip.Addr
 	key    addrKey
@@ -123,7 +126,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case phaseBody:
 		return c.readBody(p)
 	case phaseTaken:
-		return c.raw.Read(p)
+		return c.stream().Read(p)
+	}
+	if c.tls != nil {
+		// What TLS had taken from the socket goes first.
+		if n, _ := c.tls.Read(p); n > 0 {
+			return n, nil
+		}
 	}
 	return 0, ErrDetached
 }
@@ -154,7 +163,7 @@ func (c *Conn) readFirst(p []byte) (int, error) {
 	if err := c.armRead(timeout); err != nil {
 		return 0, io.EOF
 	}
-	n, err := c.raw.Read(p)
+	n, err := c.stream().Read(p)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.parked = parks && !c.socket.stopping.Load()
 		return 0, io.EOF
@@ -177,7 +186,7 @@ func (c *Conn) awaitByte() bool {
 	if c.armWait(by) != nil {
 		return false
 	}
-	n, _ := c.raw.Read(c.oneByte[:])
+	n, _ := c.stream().Read(c.oneByte[:])
 	c.hasByte = n == 1
 	return c.hasByte
 }
@@ -199,7 +208,7 @@ func (c *Conn) readHeader(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.raw.Read(p)
+	return c.stream().Read(p)
 }
 
 // readBody reads a body, of which something must come once in a while.
@@ -207,7 +216,7 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	if err := c.armRead(c.socket.settings.Load().timeout.Body); err != nil {
 		return 0, err
 	}
-	n, err := c.raw.Read(p)
+	n, err := c.stream().Read(p)
 	switch {
 	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrBodyTimeout
@@ -266,15 +275,18 @@ func (c *Conn) armWait(by time.Time) error {
 // timeouts.body. A hijacked connection has only the deadlines that the
 // hijacker sets.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.phaseNow() >= phaseTaken {
-		return c.raw.Write(p)
+	if ph := c.phaseNow(); ph >= phaseTaken {
+		if ph == phaseDetached && c.tls != nil {
+			return 0, ErrDetached // it is somebody else's now
+		}
+		return c.stream().Write(p)
 	}
 	done := 0
 	for {
 		if err := c.armWrite(); err != nil {
 			return done, err
 		}
-		n, err := c.raw.Write(p[done:min(len(p), done+writeChunk)])
+		n, err := c.stream().Write(p[done:min(len(p), done+writeChunk)])
 		done += n
 		if err != nil || done == len(p) {
 			return done, err
@@ -311,9 +323,9 @@ func (c *Conn) Close() error {
 		return c.raw.Close()
 	}
 	if c.lingers && c.phaseNow() < phaseTaken {
-		linger(c.raw)
+		linger(c.stream())
 	}
-	err := c.raw.Close()
+	err := c.stream().Close()
 	c.leave()
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/sys"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 // detached is what a handler got from Detach.
@@ -26,6 +27,7 @@ type detached struct {
 	err     error // how reading the early bytes ended
 	fd      int
 	release func()
+	tls     *tlsconn.Conn
 }
 
 // detacher hijacks every request without an answer, detaches, and tells.

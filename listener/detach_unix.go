@@ -15,10 +15,12 @@ import (
 // the connection counts towards the listener's limits. On error nothing has
 // changed.
 //
-// From then on Read returns [ErrDetached] at once, so that reading from the
-// hijacked connection yields just the bytes that fasthttp had read ahead, and
-// then that error. Write still works, for an answer when the handover
-// fails. The Go side must still be closed, which fasthttp does after the hijack
+// With TLS, the Conn of [Conn.TLS] goes with the descriptor.
+//
+// From then on Read returns [ErrDetached] at once, or behind what TLS had read
+// from the socket, so that reading from the hijacked connection yields just the
+// bytes that were read ahead, and then that error. Write still works without
+// TLS, for an answer when the handover fails. The Go side must still be closed, which fasthttp does after the hijack
 // handler; that sends nothing to the client and leaves the descriptor alone.
 func (c *Conn) Detach() (fd int, release func(), err error) {
 	was := c.phase.Load()
@@ -33,6 +35,9 @@ func (c *Conn) Detach() (fd int, release func(), err error) {
 	if err != nil {
 		c.phase.Store(was)
 		return -1, nil, fmt.Errorf("detach connection of %v: %w", c.client, err)
+	}
+	if c.tls != nil {
+		c.tls.Detach()
 	}
 	return fd, c.leave, nil
 }

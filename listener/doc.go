@@ -34,6 +34,15 @@
 // Idle and body deadlines are never early and at most an eighth late: moving
 // them at every read would cost more than the read's bookkeeping itself.
 //
+// # TLS
+//
+// Where Options.TLS has a configuration for a listener, the goroutine of a
+// connection does the handshake before fasthttp sees it, within timeouts.header
+// from the accept. Handshakes compute a few at a time (package tlsconn), so that
+// a flood of them leaves open connections alone. HTTP in clear is answered with
+// 400. A reload changes the configuration for connections to come; those that
+// are open keep theirs.
+//
 // # Memory of idle connections
 //
 // fasthttp keeps a request, a read buffer of max_header_bytes and a write

@@ -278,6 +278,7 @@ func (c *lazyConn) Close() error {
 	}
 	c.closed = true
 	if p := c.joined.Load(); p != nil {
+		c.joined.Store(nil) // an upgraded connection is remembered for long
 		return p.file.Close()
 	}
 	if c.fd >= 0 {

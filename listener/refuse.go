@@ -1,12 +1,14 @@
 package listener
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"strconv"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 const (
@@ -31,6 +33,7 @@ var (
 	codeBodyTooLarge   = explain.Named("body_too_large")
 	codePanicked       = explain.Named("panicked")
 	codeAcceptFailed   = explain.Named("accept_failed")
+	codeClearText      = explain.Named("clear_text")
 )
 
 // refusalCodes are those of refused connections.
@@ -45,32 +48,48 @@ var refusals = [...][]byte{
 	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", refusalCodes[RefusedMaxConnectionsPerIP].String()+" too many requests: this address is at max_connections_per_ip, close a connection first\n"),
 }
 
-func refusal(status, body string) []byte {
+func refusal(status, body string) []byte { return wholeAnswer(status, "Retry-After: 1\r\n", body) }
+
+// wholeAnswer is an answer of one line that ends its connection.
+func wholeAnswer(status, fields, body string) []byte {
 	return []byte("HTTP/1.1 " + status + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " +
-		strconv.Itoa(len(body)) + "\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" + body)
+		strconv.Itoa(len(body)) + "\r\n" + fields + "Connection: close\r\n\r\n" + body)
 }
 
 // refuse answers and closes nc without blocking. As long as there are slots it
 // leaves the client a moment to send its request and to read the answer; in a
-// flood, the answer is sent at once and the connection closed behind it.
+// flood, the answer is sent at once and the connection closed behind it, or
+// closed without one where TLS would have to come first.
 func (sk *socket) refuse(nc net.Conn, why Refusal) {
+	cfg := sk.settings.Load().tls
 	select {
 	case sk.farewells <- struct{}{}:
 		sk.serving.Add(1)
-		go sk.farewell(nc, refusals[why])
+		go sk.farewell(nc, cfg, refusals[why])
 	default:
-		// The send buffer of a new connection is empty and takes this whole.
-		nc.SetWriteDeadline(time.Now().Add(time.Millisecond))
-		nc.Write(refusals[why])
+		if cfg == nil {
+			// The send buffer of a new connection is empty and takes this whole.
+			nc.SetWriteDeadline(time.Now().Add(time.Millisecond))
+			nc.Write(refusals[why])
+		}
 		nc.Close()
 	}
 }
 
 // farewell is refuse with time on its hands.
-func (sk *socket) farewell(nc net.Conn, answer []byte) {
+func (sk *socket) farewell(nc net.Conn, cfg *tls.Config, answer []byte) {
 	defer sk.serving.Done()
 	defer func() { <-sk.farewells }()
 	defer nc.Close()
+	if cfg != nil {
+		by := time.Now().Add(lingerTime)
+		nc.SetDeadline(by)
+		t := tlsconn.Server(nc, cfg)
+		if t.Shake(by) != nil {
+			return
+		}
+		nc = t
+	}
 	nc.SetReadDeadline(time.Now().Add(requestWait))
 	var first [1]byte
 	nc.Read(first[:])

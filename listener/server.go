@@ -54,7 +54,7 @@ func headerReceived(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 
 // noteState tells the Conn which part of a request comes next.
 func noteState(nc net.Conn, state fasthttp.ConnState) {
-	c, ok := nc.(*Conn)
+	c, ok := connOf(nc)
 	if !ok {
 		return
 	}
@@ -73,7 +73,8 @@ func (sk *socket) handle(ctx *fasthttp.RequestCtx) {
 	defer sk.catch(ctx)
 	if n := ctx.Request.Header.ContentLength(); n > 0 || n == -1 {
 		// Should this connection be closed now, the client may still be sending.
-		ctx.Conn().(*Conn).lingers = true
+		c, _ := connOf(ctx.Conn())
+		c.lingers = true
 	}
 	sk.settings.Load().handler(ctx)
 	if sk.stopping.Load() && !ctx.Hijacked() {
@@ -110,7 +111,7 @@ func (sk *socket) answerError(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		code, body = codeBodyTooLarge, "request body too large\n"
 	}
-	c := ctx.Conn().(*Conn)
+	c, _ := connOf(ctx.Conn())
 	c.lingers = true
 	plain(ctx, code, body)
 	if sk.opts.BadRequest != nil {

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
@@ -43,6 +45,11 @@ type Options struct {
 	// Handler returns what serves the requests of the listener of that name.
 	// It is called by Prepare, for kept listeners too.
 	Handler func(listenerName string) fasthttp.RequestHandler
+	// TLS returns what ends the TLS of a listener; nil: it is plain HTTP. It is
+	// called by Prepare, for kept listeners too, and is asked to disable dynamic
+	// record sizing, so that a message takes as few records as it needs. nil:
+	// all are plain.
+	TLS func(config.Listener) *tls.Config
 	// Meter returns the counters of the listener of that name.
 	Meter func(listenerName string) Meter
 	// BadRequest is told of every request that never reached a handler, with

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"time"
@@ -20,6 +21,7 @@ type settings struct {
 	limits  config.Limits
 	timeout config.ListenerTimeouts
 	trusted []netip.Prefix
+	tls     *tls.Config // nil: plain HTTP
 	handler fasthttp.RequestHandler
 	meter   Meter // set when the settings come into force, so that an aborted change counts nothing
 }
@@ -34,6 +36,9 @@ func (s *Set) compile(l config.Listener) (*settings, error) {
 	}
 	if st.limits.MaxHeaderBytes <= 0 {
 		st.limits.MaxHeaderBytes = defaultHeaderBytes
+	}
+	if s.opts.TLS != nil {
+		st.tls = s.opts.TLS(l)
 	}
 	for _, text := range l.TrustedProxies {
 		p, err := config.ParsePrefix(text)

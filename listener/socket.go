@@ -120,10 +120,13 @@ func (sk *socket) welcome(nc net.Conn) {
 // serve has fasthttp answer the requests of c until it is closed or upgraded.
 func (sk *socket) serve(c *Conn) {
 	defer sk.serving.Done()
+	if cfg := sk.settings.Load().tls; cfg != nil && !sk.secure(c, cfg) {
+		return
+	}
 	for {
 		// ServeConn closes c unless it was upgraded; a Close of a parked
 		// connection is ignored by c.
-		if err := sk.server.Load().ServeConn(c); err != nil && !c.parked {
+		if err := sk.server.Load().ServeConn(c.seen()); err != nil && !c.parked {
 			sk.log.Debug("connection ended with an error", "listener", sk.settings.Load().name, "client", c.client, "error", err)
 		}
 		if f := c.owed; f != nil {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
 )
 
 // lingerTime bounds how long a connection is kept for a client to read a last
@@ -19,10 +21,11 @@ import (
 const lingerTime = time.Second
 
 // deliver gives the client a backend's ordinary answer to a handshake: a
-// redirect, a 401, a 404. It owns both sockets and ends both; received is what
+// redirect, a 401, a 404. It owns both sockets and ends both; Received is what
 // was read of the answer already.
-func (s *socket) deliver(backendFD int, received []byte) {
-	backend, err := netConn(backendFD)
+func (s *socket) deliver(f *relay.Failure) {
+	backend, err := netConn(f.Backend)
+	backend = secured(backend, f.BackendTLS)
 	if err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
@@ -34,7 +37,7 @@ func (s *socket) deliver(backendFD int, received []byte) {
 	resp.Header.DisableNormalizing()
 	resp.Header.SetNoDefaultContentType(true)
 	resp.StreamBody = true
-	from := io.MultiReader(bytes.NewReader(received), patient{backend, s.route.timeouts.Body})
+	from := io.MultiReader(bytes.NewReader(f.Received), patient{backend, s.route.timeouts.Body})
 	if err := resp.ReadLimitBody(bufio.NewReader(from), 0); err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
@@ -49,8 +52,7 @@ func (s *socket) deliver(backendFD int, received []byte) {
 	resp.SetConnectionClose()
 	status := resp.StatusCode()
 
-	client, err := netConn(s.fd)
-	s.fd = -1
+	client, err := s.clientConn()
 	defer func() {
 		if client != nil {
 			_ = client.SetDeadline(time.Now().Add(lingerTime))
@@ -109,6 +111,15 @@ func netConn(fd int) (net.Conn, error) {
 		return nil, fmt.Errorf("take over descriptor %d: %w", fd, err)
 	}
 	return c, nil
+}
+
+// secured is c, or t on it if there is TLS.
+func secured(c net.Conn, t *tlsconn.Conn) net.Conn {
+	if c == nil || t == nil {
+		return c
+	}
+	t.Attach(c)
+	return t
 }
 
 // linger ends the sending direction and reads until the client ends too, so

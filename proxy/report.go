@@ -27,6 +27,9 @@ func (s *socket) report(c class) {
 		Code: c.code(), Listener: s.call.listener, Client: s.call.client, RequestID: s.id.bytes(), Err: s.call.why,
 	}
 	about(&e, s.route, s.lease.Backend())
+	if c == untrusted || c == noTLS {
+		blame(&e, s.call.why)
+	}
 	s.p.reports.Report(&e)
 }
 
@@ -60,10 +63,12 @@ func about(e *explain.Event, r *route, b *balancer.Backend) {
 var ends = [...]map[string]explain.Code{
 	relay.ByClient: {
 		"reset":         explain.Named("client_vanished"),
+		"tls error":     explain.Named("client_vanished"),
 		"end of stream": explain.Named("client_vanished"),
 	},
 	relay.ByBackend: {
 		"reset":         explain.Named("backend_vanished"),
+		"tls error":     explain.Named("backend_vanished"),
 		"end of stream": explain.Named("backend_vanished"),
 	},
 	relay.ByHoldfast: {

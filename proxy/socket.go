@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
 )
@@ -43,7 +44,8 @@ type calling struct {
 	facts     *facts // for the rules of the route's shape; nil: it has none
 	accept    [acceptLen]byte
 	secure    bool
-	used      bool // answers were sent on the client's connection before
+	used      bool          // answers were sent on the client's connection before
+	tls       *tlsconn.Conn // that lies on the client's socket; nil: none
 
 	listener string     // for the log
 	client   netip.Addr // for the log
@@ -94,17 +96,17 @@ func (s *socket) Failed(f relay.Failure) {
 // failed tries another backend if the failed one has answered nothing, and
 // otherwise tells the client what happened.
 func (s *socket) failed(f relay.Failure) {
-	c, result := classOfFailure(f.Cause)
+	c, result := classOfFailure(&f)
 	s.call.why = f.Err
 	switch f.Cause {
-	case relay.ConnectFailed, relay.ConnectTimeout, relay.BackendEnded:
+	case relay.ConnectFailed, relay.ConnectTimeout, relay.TLSFailed, relay.BackendEnded:
 		if !f.Answered && s.again(c) {
 			s.dial()
 			return
 		}
 	case relay.NotUpgraded:
 		if errors.Is(f.Err, errNot101) {
-			s.deliver(f.Backend, f.Received)
+			s.deliver(&f)
 			return
 		}
 		sys.Close(f.Backend)
@@ -113,15 +115,20 @@ func (s *socket) failed(f relay.Failure) {
 }
 
 // classOfFailure returns what client, log and metrics hear of a failure.
-func classOfFailure(cause relay.Cause) (class, metrics.HandshakeResult) {
-	switch cause {
+func classOfFailure(f *relay.Failure) (class, metrics.HandshakeResult) {
+	switch f.Cause {
 	case relay.ConnectFailed:
 		return refused, metrics.HandshakeUnreachable
 	case relay.ConnectTimeout:
 		return connectTimeout, metrics.HandshakeTimeout
 	case relay.AnswerTimeout:
 		return late, metrics.HandshakeTimeout
+	case relay.TLSFailed:
+		return classOfTLS(f.Err), metrics.HandshakeUnreachable
 	case relay.BackendEnded:
+		if isTLS(f.Err) { // with TLS 1.3 a client certificate is refused behind the handshake
+			return classOfTLS(f.Err), metrics.HandshakeUnreachable
+		}
 		return broken, metrics.HandshakeUnreachable
 	case relay.ClientGone:
 		return clientGone, metrics.HandshakeClientGone

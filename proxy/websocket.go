@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
 )
@@ -144,6 +145,9 @@ func (s *socket) take(c net.Conn) {
 		return
 	}
 	s.fd, s.release = fd, release
+	if t, ok := inner.(interface{ TLS() *tlsconn.Conn }); ok {
+		s.call.tls = t.TLS()
+	}
 	// After Detach a read yields what fasthttp had buffered, then an error.
 	// The buffer is small because nearly always there is nothing, and a larger
 	// one would make this goroutine's stack grow.
@@ -164,22 +168,20 @@ func (s *socket) dial() {
 	for {
 		c := s.call
 		up := c.rt.upstreams[s.lease.Backend()]
-		if up.tls != nil {
-			s.giveUp(unsupported, metrics.HandshakeUnreachable)
-			return
-		}
 		addr, err := up.place.resolve(s.route.timeouts.Connect, c.attempt)
 		if err == nil {
 			err = s.p.relay.Open(&relay.Call{
-				Client: s.fd, Used: c.used, Early: c.early, Backend: addr, Request: c.head,
+				Client: s.fd, ClientTLS: c.tls, Used: c.used, Early: c.early,
+				Backend: addr, BackendTLS: up.tls, Request: c.head,
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
 				Owner: s,
 			})
 		}
+		if err == nil {
+			return // s belongs to the relay now
+		}
 		c.why = err
 		switch {
-		case err == nil:
-			return // s belongs to the relay now
 		case errors.Is(err, relay.ErrStopping):
 			s.giveUp(stopping, metrics.HandshakeNoBackend)
 			return
@@ -220,8 +222,7 @@ func (s *socket) again(failed class) bool {
 
 // giveUp tells the client why there is no WebSocket and ends the connection.
 func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
-	conn, err := netConn(s.fd)
-	s.fd = -1
+	conn, err := s.clientConn()
 	if err == nil {
 		_ = conn.SetDeadline(time.Now().Add(lingerTime))
 		if c != clientGone {
@@ -231,6 +232,13 @@ func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
 		_ = conn.Close()
 	}
 	s.finish(c, result)
+}
+
+// clientConn makes a connection of the client's socket, which s has no more.
+func (s *socket) clientConn() (net.Conn, error) {
+	c, err := netConn(s.fd)
+	s.fd = -1
+	return secured(c, s.call.tls), err
 }
 
 // finish accounts for a handshake that came to nothing.
