@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,25 @@ func loops(t *testing.T, f func(t *testing.T, r rig)) {
 type peer struct {
 	net.Conn // *tls.Conn or tcp
 	tcp      *net.TCPConn
+	drips    *atomic.Bool // nil for backends
+}
+
+// drip is a connection that writes one byte at a time once it is told to.
+type drip struct {
+	net.Conn
+	on atomic.Bool
+}
+
+func (d *drip) Write(b []byte) (int, error) {
+	if !d.on.Load() {
+		return d.Conn.Write(b)
+	}
+	for i := range b {
+		if _, err := d.Conn.Write(b[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
 }
 
 // CloseWrite ends the sending direction.
@@ -141,11 +161,12 @@ func (r rig) client(t *testing.T) (*peer, place) {
 	t.Cleanup(func() { _ = c.Close() })
 	a := within(t, "accept", accepted)
 	defer a.Close()
-	p, at := &peer{c, c.(*net.TCPConn)}, place{fd: descriptor(a)}
+	d := &drip{Conn: c}
+	p, at := &peer{d, c.(*net.TCPConn), &d.on}, place{fd: descriptor(a)}
 	_ = l.Close()
 	if r.tls[Client] {
 		at.tls = tlsconn.Server(a, serverTLS())
-		s := tls.Client(c, clientTLS())
+		s := tls.Client(d, clientTLS())
 		p.Conn = s
 		done := make(chan error, 1)
 		go func() { done <- s.Handshake() }()
@@ -177,7 +198,7 @@ func (r rig) backend(t *testing.T, l net.Listener) <-chan *peer {
 		if err != nil {
 			return
 		}
-		p := &peer{c, c.(*net.TCPConn)}
+		p := &peer{Conn: c, tcp: c.(*net.TCPConn)}
 		if r.tls[Backend] {
 			p.Conn = tls.Server(c, serverTLS())
 		}

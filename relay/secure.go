@@ -41,16 +41,26 @@ func (l *loop) unseal(p *pair, from int) (n int, b []byte, errno sys.Errno) {
 	if err != nil {
 		e.hup = true // the next read tells what it was
 	}
-	switch {
-	case len(reply) == 0 || e.gone || e.shut:
-	case len(e.pend) == 0:
-		l.put(p, from, reply)
-	case len(e.pend) < maxReplies:
-		e.pend = append(e.pend, reply...)
-	default:
+	if len(reply) > 0 && !l.reply(p, from, reply) {
 		return 0, nil, syscall.EPROTO
 	}
 	return n, b, 0
+}
+
+// reply sends a side what TLS has to say to it by itself. It is false if too
+// much is pending.
+func (l *loop) reply(p *pair, to int, b []byte) bool {
+	e := &p.ends[to]
+	switch {
+	case e.gone || e.shut:
+	case len(e.pend) == 0:
+		l.put(p, to, b)
+	case len(e.pend) < maxReplies:
+		e.pend = append(e.pend, b...)
+	default:
+		return false
+	}
+	return true
 }
 
 // seal returns what says b to a side: b itself without TLS, and otherwise

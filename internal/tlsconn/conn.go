@@ -65,7 +65,10 @@ func (c *Conn) CloseWrite() error {
 //
 // What had come before and was not read, Read returns, and then a temporary
 // error.
-func (c *Conn) Detach() { c.t.conn = nil }
+func (c *Conn) Detach() {
+	c.t.conn = nil
+	c.trim()
+}
 
 // Attach begins a first life again, over conn.
 func (c *Conn) Attach(conn net.Conn) { c.t.conn = conn }
@@ -76,27 +79,56 @@ func (c *Conn) Attach(conn net.Conn) { c.t.conn = conn }
 // peer has said that no more will come; whatever it is, it stays (see Err), and
 // plain is what was said before.
 //
-// sealed is not kept; reply is the caller's.
+// sealed is overwritten, and not kept; reply is the caller's.
 func (c *Conn) Open(dst, sealed []byte) (plain, reply []byte, err error) {
 	if c.err != nil {
 		return dst, nil, c.err
 	}
-	c.t.in = sealed
+	if lends {
+		// What completes a record that has begun goes to the rest of it.
+		for n := c.rawInput().Len(); n > 0 && len(sealed) > 0 && c.err == nil; n = c.rawInput().Len() {
+			part := min(len(sealed), max(1, missing(c.rawInput().Bytes())))
+			dst = c.read(dst, sealed[:part])
+			sealed = sealed[part:]
+		}
+	}
+	if c.err == nil && len(sealed) > 0 {
+		if c.lend(sealed) {
+			dst = c.read(dst, nil)
+			c.reclaim()
+		} else {
+			dst = c.read(dst, sealed)
+		}
+	}
+	c.trim()
+	reply, c.t.out = c.t.out, nil
+	return dst, reply, c.err
+}
+
+// read appends to dst what the records say that came before or are in b.
+func (c *Conn) read(dst, b []byte) []byte {
+	c.t.in = b
 	for {
 		if cap(dst)-len(dst) == 0 {
 			dst = slices.Grow(dst, maxRecord)
 		}
-		n, err := c.Read(dst[len(dst):cap(dst)])
+		room := dst[len(dst):cap(dst)]
+		n, err := c.Read(room)
 		dst = dst[:len(dst)+n]
-		if err == nil {
-			continue
+		if err != nil {
+			if err != errLater { // it comes as it went in
+				c.err = err
+			}
+			break
 		}
-		if err != errLater { // it comes as it went in
-			c.err = err
+		// With room left all was said of the records before. To ask for more
+		// where no whole record is costs something.
+		if lends && n < len(room) && len(c.t.in) == 0 && missing(c.rawInput().Bytes()) > 0 {
+			break
 		}
-		reply, c.t.in, c.t.out = c.t.out, nil, nil
-		return dst, reply, c.err
 	}
+	c.t.in = nil
+	return dst
 }
 
 // Err returns the error that Open has ended with, nil if it has not.

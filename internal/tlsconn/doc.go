@@ -12,6 +12,10 @@
 // record too. It holds once the handshake is complete; a handshake that fails
 // is failed for ever, so it belongs to the first life.
 //
+// What a connection holds in its second life is what crypto/tls needs to go on:
+// keys, and the part of a record that has come. Its input buffers are taken back
+// (see lend.go).
+//
 // # Handshakes are let in one by one
 //
 // A handshake is a millisecond of arithmetic or so, and a flood of them would
