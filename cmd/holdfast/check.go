@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/health"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/proxy"
 )
 
@@ -35,7 +37,7 @@ func newCheck() *cobra.Command {
 			}
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
-				return errReported
+				return refuse(cmd, err)
 			}
 			ctx := cmd.Context()
 			if ctx == nil {
@@ -50,7 +52,7 @@ func newCheck() *cobra.Command {
 				for _, e := range parts(err) {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, e)
 				}
-				return errReported
+				return refuse(cmd, err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "configuration OK: "+cfg.Summary())
 			if !dial {
@@ -65,6 +67,13 @@ func newCheck() *cobra.Command {
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&dial, "connect", false, "ask every backend whether it can serve")
 	return cmd
+}
+
+// refuse prints the verdict on a file whose mistakes were printed.
+func refuse(cmd *cobra.Command, err error) error {
+	code := cmp.Or(codeOf(err), explain.Named("configuration_wrong"))
+	fmt.Fprintf(cmd.OutOrStdout(), "configuration refused (%s)\n", code)
+	return errReported
 }
 
 // compile finds what is wrong beyond the file itself: in the files that it

@@ -57,7 +57,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		var list config.Errors
 		if errors.As(err, &list) {
 			fmt.Fprintln(cmd.ErrOrStderr(), list)
-			return errReported
+			return refuse(cmd, list)
 		}
 		return err
 	}
