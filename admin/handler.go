@@ -35,7 +35,6 @@ func (s *Server) endpoints() []endpoint {
 		{get, "/api/v1/config", withToken, s.config},
 		{post, "/api/v1/reload", withToken, s.reload},
 		{get, "/api/v1/events", withToken, s.events},
-		{get, "/api/v1/history", withToken, s.history},
 	}
 	if s.opts.Metrics != nil {
 		list = append(list, endpoint{get, "/metrics", withToken, s.metrics})

@@ -69,27 +69,6 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// A request with a length and chunks is read by its chunks, reaches the backend
-// without the length, and is the last of its connection (RFC 9112, section 6.1).
-func TestLengthBesideChunks(t *testing.T) {
-	t.Parallel()
-	p, h := startLinked(t, "")
-	client := testkit.DialTCP(t, p.web)
-	client.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get("/smuggled"))
-	backend, sent := h.acceptRequest()
-	if strings.Contains(sent, "Content-Length") || !strings.Contains(sent, "Transfer-Encoding: chunked") {
-		t.Errorf("the backend reads\n%s", sent)
-	}
-	backend.ReadUntil("0\r\n\r\n", patience)
-	backend.Send(head("HTTP/1.1 200 OK", "Content-Length: 2") + "ok")
-	resp := client.ReadResponse(patience)
-	_, _ = io.Copy(io.Discard, resp.Body)
-	if resp.StatusCode != http.StatusOK || !resp.Close {
-		t.Errorf("status %d, the last of its connection: %v; want 200 and true", resp.StatusCode, resp.Close)
-	}
-	client.ExpectClosed(patience)
-}
-
 // A client that takes too long over its header, or stops in its body, is
 // answered 408; one that says nothing is left without a word.
 func TestSlowClients(t *testing.T) {

@@ -17,7 +17,6 @@ type backendStatus struct {
 	Name    string
 	Address string
 	State   string
-	Mode    string
 	Usable  bool
 	Retired bool
 	Weight  int

@@ -220,14 +220,15 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	switch {
 	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrBodyTimeout
-	case err == io.EOF:
+	case err != nil:
 		c.ended = true
 	}
 	return n, err
 }
 
 // ReadEnded tells whether a Read of a request's body has met the end of the
-// connection: fasthttp takes that, between two chunks, for the end of the body.
+// connection, or failed: fasthttp takes the one between two chunks, and either
+// in place of a trailer, for the end of the body.
 // It belongs to the goroutine that reads the body.
 func (c *Conn) ReadEnded() bool { return c.ended }
 

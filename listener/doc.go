@@ -68,6 +68,14 @@
 // worth. Its table remembers an address only while a bucket is not full, and
 // 65,536 such addresses at most; beyond that it lets strangers pass.
 //
+// # Descriptors running out
+//
+// An eighth of the descriptors that the process may have (64 to 1,024) is kept
+// for open sockets, whose backends need some, and for the admin address, log
+// files and reloads: a client whose connection gets one of these is refused
+// with 503 (reserve.go, Linux). Should there be none at all, accepting pauses
+// and is tried again.
+//
 // # Cost of an accept
 //
 // On Linux one system call: accept4. TCP keep-alive and TCP_NODELAY are set once

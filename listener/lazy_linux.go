@@ -335,6 +335,10 @@ func (c *lazyConn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// descriptor returns the connection's own, which only whoever has just accepted
+// it may ask for.
+func (c *lazyConn) descriptor() int { return c.fd }
+
 // LocalAddr implements [net.Conn].
 func (c *lazyConn) LocalAddr() net.Addr { return c.local }
 

@@ -40,12 +40,14 @@ var (
 var refusalCodes = [...]explain.Code{
 	RefusedMaxConnections:      explain.Named("max_connections"),
 	RefusedMaxConnectionsPerIP: explain.Named("max_connections_per_ip"),
+	RefusedDescriptors:         explain.Named("overloaded"),
 }
 
 // refusals are the whole answers to refused connections.
 var refusals = [...][]byte{
 	RefusedMaxConnections:      refusal("503 Service Unavailable", refusalCodes[RefusedMaxConnections].String()+" service unavailable: the listener is at max_connections, try again later\n"),
 	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", refusalCodes[RefusedMaxConnectionsPerIP].String()+" too many requests: this address is at max_connections_per_ip, close a connection first\n"),
+	RefusedDescriptors:         refusal("503 Service Unavailable", refusalCodes[RefusedDescriptors].String()+" service unavailable: too many connections are open, try again later\n"),
 }
 
 func refusal(status, body string) []byte { return wholeAnswer(status, "Retry-After: 1\r\n", body) }
@@ -62,8 +64,12 @@ func wholeAnswer(status, fields, body string) []byte {
 // closed without one where TLS would have to come first.
 func (sk *socket) refuse(nc net.Conn, why Refusal) {
 	cfg := sk.settings.Load().tls
+	slots := sk.farewells
+	if why == RefusedDescriptors {
+		slots = nil // each would hold one
+	}
 	select {
-	case sk.farewells <- struct{}{}:
+	case slots <- struct{}{}:
 		sk.serving.Add(1)
 		go sk.farewell(nc, cfg, refusals[why])
 	default:

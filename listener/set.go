@@ -24,6 +24,7 @@ const (
 	RefusedMaxConnections      Refusal = iota // limits.max_connections: 503
 	RefusedMaxConnectionsPerIP                // limits.max_connections_per_ip: 429
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
+	RefusedDescriptors                        // the reserve of descriptors is reached: 503
 )
 
 // Meter counts for one listener. Its methods are called by many goroutines

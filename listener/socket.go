@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
 const (
@@ -35,6 +36,9 @@ type socket struct {
 	// size and are pooled in the server.
 	server atomic.Pointer[fasthttp.Server]
 
+	// reserve is the first descriptor that no client gets.
+	reserve int
+
 	stopping atomic.Bool
 	stopped  chan struct{} // closed by stop
 	// serving counts the accept loop, the connections that are served (not the
@@ -52,6 +56,7 @@ func newSocket(address string, ln net.Listener, st *settings, opts Options) *soc
 		ledger:    newLedger(),
 		stopped:   make(chan struct{}),
 		farewells: make(chan struct{}, maxFarewells),
+		reserve:   reserveFrom(sys.MaxDescriptors()),
 	}
 	sk.settings.Store(st)
 	return sk
@@ -106,7 +111,10 @@ func (sk *socket) welcome(nc net.Conn) {
 	st := sk.settings.Load()
 	st.meter.Accepted()
 	c := newConn(sk, nc)
-	why, ok := sk.ledger.enter(c, st.limits.MaxConnections, st.limits.MaxConnectionsPerIP)
+	why, ok := RefusedDescriptors, false
+	if !sk.crowded(nc) {
+		why, ok = sk.ledger.enter(c, st.limits.MaxConnections, st.limits.MaxConnectionsPerIP)
+	}
 	if !ok {
 		st.meter.Refused(why)
 		sk.opts.Reports.Report(&explain.Event{Code: refusalCodes[why], Listener: st.name, Client: c.client})

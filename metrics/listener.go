@@ -15,10 +15,11 @@ const (
 	RefusedMaxConnections      Refusal = iota // limits.max_connections
 	RefusedMaxConnectionsPerIP                // limits.max_connections_per_ip
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
+	RefusedDescriptors                        // the reserve of descriptors is reached
 	refusals
 )
 
-var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate"}
+var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate", "descriptors"}
 
 // String returns the reason as the label's value has it.
 func (r Refusal) String() string {

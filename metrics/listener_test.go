@@ -18,6 +18,7 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 	f(RefusedMaxConnections, "max_connections")
 	f(RefusedMaxConnectionsPerIP, "max_connections_per_ip")
 	f(RefusedHandshakeRate, "handshake_rate")
+	f(RefusedDescriptors, "descriptors")
 
 	if got := refusals.String(); got != "unknown" {
 		t.Errorf("a reason out of range is called %q, want unknown", got)

@@ -98,7 +98,7 @@ func (p *policy) run(t testing.TB) {
 	if err := p.resp.Read(p.reader); err != nil {
 		t.Fatal(err)
 	}
-	cleanAnswer(&p.resp)
+	cleanAnswer(&p.resp, nil)
 }
 
 func TestPolicyDoesNotAllocate(t *testing.T) {
@@ -168,7 +168,7 @@ func BenchmarkCleanAnswer(b *testing.B) {
 		if err := p.resp.Read(p.reader); err != nil {
 			b.Fatal(err)
 		}
-		cleanAnswer(&p.resp)
+		cleanAnswer(&p.resp, nil)
 	}
 }
 

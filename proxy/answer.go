@@ -105,9 +105,9 @@ func (a *answer) copyTo(write func([]byte) error, buf []byte) error {
 	}
 }
 
-// passTrailers copies the trailer fields that came behind the last chunk.
-// fasthttp has dropped those that must not stand there (RFC 9110, section
-// 6.5.1).
+// passTrailers copies the trailer fields that came behind the last chunk, but
+// for those that would not pass in a header either. fasthttp has refused those
+// that must not stand there (RFC 9110, section 6.5.1).
 func (a *answer) passTrailers(h *fasthttp.ResponseHeader) {
 	section := a.decoder.Header.TrailerHeader()
 	if len(section) <= len("\r\n") {
@@ -116,6 +116,9 @@ func (a *answer) passTrailers(h *fasthttp.ResponseHeader) {
 	a.trailers.parse(section)
 	for i := range a.trailers.fields {
 		f := &a.trailers.fields[i]
+		if f.kind != plain {
+			continue
+		}
 		name := a.trailers.nameOf(f)
 		if h.AddTrailerBytes(name) == nil {
 			h.AddBytesKV(name, a.trailers.valueOf(f))

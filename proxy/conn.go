@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 	"syscall"
 	"time"
@@ -18,7 +17,7 @@ type backendConn struct {
 	wire *wire           // below Conn, which is TLS; nil: it is not
 
 	in, out int64 // bytes read and written since the connection began
-	ended   bool  // a read has met the end of what the backend sends
+	ended   bool  // a read has met the end of what the backend sends, or failed
 
 	readBy, writeBy time.Time // deadlines that are set; zero: none
 	idleSince       time.Time
@@ -65,7 +64,7 @@ func (c *backendConn) Read(p []byte) (int, error) {
 func (c *backendConn) read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.in += int64(n)
-	c.ended = c.ended || err == io.EOF
+	c.ended = c.ended || err != nil
 	return n, err
 }
 
@@ -111,16 +110,21 @@ func (c *backendConn) Write(p []byte) (int, error) {
 
 // alive tells whether an idle connection can carry another request: the
 // backend has neither closed it nor sent bytes that nobody asked for. It costs
-// one system call and does not block.
+// one system call and does not block. What came over TLS is read, as it may be
+// a session ticket.
 func (c *backendConn) alive() bool {
+	raw := c.raw
 	switch {
 	case c.wire != nil:
-		return c.nothing(looks)
-	case c.raw == nil:
+		raw = c.wire.raw
+	case raw == nil:
 		return true
 	}
 	c.stale = false
-	return c.raw.Control(c.look) == nil && !c.stale
+	if raw.Control(c.look) != nil {
+		return false
+	}
+	return !c.stale || c.wire != nil && c.nothing(looks)
 }
 
 // nothing tells whether a read of a TLS connection would have to wait.

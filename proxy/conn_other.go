@@ -4,7 +4,7 @@ package proxy
 
 // peek finds nothing where sockets cannot be asked without waiting. A closed
 // connection then shows when the request fails on it.
-func (c *backendConn) peek(uintptr) {}
+func (c *backendConn) peek(uintptr) { c.stale = c.wire != nil }
 
 // recv finds nothing, as peek.
 func (w *wire) recv(uintptr) { w.err = errNothing }

@@ -9,12 +9,9 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
-// peek reads from a descriptor that should have nothing to read. Go's sockets
-// do not block.
-func (c *backendConn) peek(fd uintptr) {
-	_, err := sys.Recv(int(fd), c.one[:])
-	c.stale = err != sys.EAGAIN && err != sys.EINTR
-}
+// peek looks at a descriptor that should have nothing to read. Go's sockets do
+// not block.
+func (c *backendConn) peek(fd uintptr) { c.stale = !sys.Waits(int(fd)) }
 
 // recv reads once.
 func (w *wire) recv(fd uintptr) {

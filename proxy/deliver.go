@@ -38,11 +38,11 @@ func (s *socket) deliver(f *relay.Failure) {
 	resp.Header.SetNoDefaultContentType(true)
 	resp.StreamBody = true
 	from := io.MultiReader(bytes.NewReader(f.Received), patient{backend, s.route.timeouts.Body})
-	if err := resp.ReadLimitBody(bufio.NewReader(from), 0); err != nil {
+	if err := readSound(resp, bufio.NewReaderSize(from, maxAnswerHeader)); err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
 	}
-	cleanAnswer(&resp.Header)
+	cleanAnswer(&resp.Header, nil)
 	if s.route.shape != nil {
 		s.route.shape.answer(&resp.Header, s.call.facts, nil)
 	}
@@ -73,6 +73,19 @@ func (s *socket) deliver(f *relay.Failure) {
 	}
 	s.settle(metrics.HandshakeRejected)
 	s.logHandshake(status, c)
+}
+
+// readSound reads the header of an answer, unless it is in doubt, and makes its
+// body a stream.
+func readSound(resp *fasthttp.Response, r *bufio.Reader) error {
+	head, err := peekHead(r)
+	if err != nil {
+		return err
+	}
+	if _, sound := new(fieldBlock).judgeAnswer(head); !sound {
+		return errAnswerBroken
+	}
+	return resp.ReadLimitBody(r, 0)
 }
 
 // patient is a connection from which each read may take up to limit; 0: as

@@ -7,6 +7,8 @@
 //     loads the Runtime once, so it never sees two.
 //   - request.go: what a client asks for; fields.go and names.go parse its
 //     header, client.go says who it is, key.go what it is balanced by.
+//   - judge.go: the one place that refuses what two servers may read
+//     differently; plainpath.go: paths as a backend may understand them.
 //   - guard.go: who may use a route: access.go by address, origins.go by page,
 //     token.go and forwardauth.go by what package auth says.
 //   - exchange.go: one request and its answer. retry.go decides where it goes

@@ -20,11 +20,16 @@ type class uint8
 
 const (
 	ok                class = iota
-	badHost                 // a redirect cannot lead to such a host
+	badHost                 // no name and no address of a host
 	badOptions              // Connection names too many fields
 	noRoute                 // no route for this host and path
-	noTunnel                // CONNECT: this is no forward proxy
-	badTarget               // a request target with a fragment
+	noTunnel                // CONNECT: this is no forward proxy; TRACE
+	badTarget               // a fragment, another scheme, bytes beyond ASCII
+	badPath                 // routed by one rule, it may be served by another
+	badMethod               // a standard method in another case
+	badField                // a line of the header breaks RFC 9112, section 5
+	badFraming              // Content-Length and Transfer-Encoding, or an unknown coding
+	tooLong                 // more than maxFields
 	badProtocol             // another version than HTTP/1.0 and 1.1
 	stopping                // this process is ending
 	noDescriptor            // no descriptor left to hand a socket over
@@ -75,8 +80,13 @@ var answers = [classes]struct {
 	badHost:           {fasthttp.StatusBadRequest, "bad_host", "the Host field names no host"},
 	badOptions:        {fasthttp.StatusBadRequest, "bad_connection_header", "too many connection options"},
 	noRoute:           {fasthttp.StatusNotFound, "no_route", "no route for this host and path"},
-	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT is not supported"},
-	badTarget:         {fasthttp.StatusBadRequest, "bad_target", "a request target has no fragment"},
+	noTunnel:          {fasthttp.StatusNotImplemented, "no_tunnel", "CONNECT and TRACE are not supported"},
+	badTarget:         {fasthttp.StatusBadRequest, "bad_target", "the request target is not valid"},
+	badPath:           {fasthttp.StatusBadRequest, "bad_path", "the path can be understood in more than one way"},
+	badMethod:         {fasthttp.StatusBadRequest, "bad_method", "methods are written in upper case"},
+	badField:          {fasthttp.StatusBadRequest, "bad_header", "a header field is malformed"},
+	badFraming:        {fasthttp.StatusBadRequest, "bad_framing", "the length of the request is in doubt"},
+	tooLong:           {fasthttp.StatusRequestHeaderFieldsTooLarge, "too_many_fields", "the header has too many fields"},
 	badProtocol:       {fasthttp.StatusHTTPVersionNotSupported, "bad_protocol", "HTTP/1.1 and HTTP/1.0 are supported"},
 	stopping:          {fasthttp.StatusServiceUnavailable, "stopping", "server is shutting down"},
 	noDescriptor:      {fasthttp.StatusServiceUnavailable, "overloaded", "too many connections are open"},
@@ -121,6 +131,16 @@ const statusClientGone = 499
 // retryAfter is what a 503 suggests, in seconds: about how long a probe takes
 // to find a backend up again.
 const retryAfter = "1"
+
+// distrusts tells whether the client's connection ends with the answer, since
+// what follows may be meant as part of the same request.
+func (c class) distrusts() bool {
+	switch c {
+	case badHost, badOptions, badTarget, badPath, badMethod, badField, badFraming, tooLong, badProtocol, noTunnel:
+		return true
+	}
+	return false
+}
 
 func (c class) status() int    { return answers[c].status }
 func (c class) String() string { return answers[c].name }

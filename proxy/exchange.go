@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"sync"
 	"time"
 
@@ -47,6 +46,7 @@ type exchange struct {
 	up     *upstream // of the backend that holds the lease
 	conn   *backendConn
 	reader *bufio.Reader // on conn; nil when nothing is read
+	said   fieldBlock    // header of the backend's answer
 
 	upload *upload // of a streamed body, once it has begun
 	answer answer  // of a streamed answer
@@ -56,9 +56,12 @@ type exchange struct {
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
+// maxAnswerHeader bounds the header of an answer, in bytes.
+const maxAnswerHeader = 16 << 10
+
 // readers are shared by all upstreams, so that an idle connection has no
-// buffer. Their size bounds the header of an answer.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+// buffer.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxAnswerHeader) }}
 
 // serve answers one request.
 func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) {
@@ -98,28 +101,32 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 	}
 }
 
-// admit finds the route, and refuses what no backend should see.
+// admit refuses what no backend should see, and finds the route.
 func (x *exchange) admit() class {
-	if string(x.req.method) == fasthttp.MethodConnect {
-		return noTunnel
-	}
-	if p := x.ctx.Request.Header.Protocol(); len(p) != len("HTTP/1.1") || string(p[:7]) != "HTTP/1." || p[7] > '1' {
-		return badProtocol
-	}
-	if bytes.IndexByte(x.req.target, '#') >= 0 {
-		return badTarget // what follows it would be routed by one rule and served by another
-	}
-	if x.req.fields.tooManyOptions() {
-		return badOptions
+	if c := x.req.judge(&x.ctx.Request.Header); c != ok {
+		return c
 	}
 	if x.l.local != nil {
 		return ok // whatever the host and the path
 	}
 	x.route = x.rt.router.find(x.req.host, x.req.path)
+	if !isPlain(x.req.path) && !x.surely() {
+		x.route = nil
+		return badPath
+	}
 	if x.route == nil {
 		return noRoute
 	}
 	return ok
+}
+
+// surely tells whether the path leads to the same route however a backend
+// decodes and cleans it. Otherwise what one route guards could be reached by
+// way of another.
+func (x *exchange) surely() bool {
+	var buf [256]byte
+	plain, ok := appendPlain(buf[:0], x.req.path)
+	return ok && x.rt.plainRouter.find(x.req.host, plain) == x.route
 }
 
 // takeBody keeps a short body, and refuses one that is known to be too long.
@@ -171,6 +178,9 @@ func isIdempotent(method []byte) bool {
 // refuse answers for the backend.
 func (x *exchange) refuse(c class) {
 	x.refused = c
+	if c.distrusts() {
+		defer x.ctx.SetConnectionClose()
+	}
 	c.write(&x.ctx.Response, &x.req.id)
 	x.applyRules()
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
@@ -219,6 +229,7 @@ func (x *exchange) finish(c class) {
 func (x *exchange) recycle() {
 	x.p, x.ctx, x.rt, x.l, x.route = nil, nil, nil, nil, nil
 	x.up, x.conn, x.upload, x.why = nil, nil, nil, nil
+	x.said.raw = nil
 	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
 	x.replayable, x.sent, x.answered, x.refused = false, false, false, ok
 	x.bytesIn, x.bytesOut = 0, 0

@@ -41,6 +41,17 @@ type field struct {
 	asIs bool
 }
 
+// flaws are what a header block has that RFC 9112 forbids, or leaves to each
+// recipient.
+type flaws uint8
+
+const (
+	bareLF        flaws = 1 << iota // a line that ends without CR (section 2.2)
+	folded                          // over several lines (section 5.2)
+	badName                         // no name, or not a token, before the colon (section 5.1)
+	tooManyFields                   // more than maxFields, which were not read
+)
+
 // fieldBlock is a parsed header block. It keeps its memory between parses and
 // refers to the bytes it was given, which it never changes. The zero value is
 // ready for use.
@@ -51,18 +62,24 @@ type fieldBlock struct {
 	listed  int                // how many, which may be more than fit
 
 	connUpgrade, websocket, teTrailers bool
+	ofHop                              bool // there are fields that do not pass in an answer
+
+	flaws   flaws
+	lengths int // Content-Length fields
+	codings int // Transfer-Encoding fields
 }
 
 // parse reads raw, a header block as fasthttp has accepted it: lines without
-// the request line, the empty line at its end included or not. What fasthttp
-// tolerates beyond RFC 9112 section 5 is mended or dropped: folded lines are
-// joined, lines that end in a bare LF get their CR, names that hold a space
-// are malformed.
+// the request line, the empty line at its end included or not. What RFC 9112,
+// section 5, does not allow is noted in b.flaws, and mended or dropped should
+// it pass nonetheless: folded lines are joined, lines that end in a bare LF get
+// their CR, names that hold a space are malformed.
 func (b *fieldBlock) parse(raw []byte) {
 	b.raw = raw
 	b.fields = b.fields[:0]
 	b.listed = 0
 	b.connUpgrade, b.websocket, b.teTrailers = false, false, false
+	b.flaws, b.lengths, b.codings, b.ofHop = 0, 0, 0, false
 	for at := 0; at < len(raw); {
 		lf := bytes.IndexByte(raw[at:], '\n')
 		if lf < 0 {
@@ -73,10 +90,15 @@ func (b *fieldBlock) parse(raw []byte) {
 		crlf := end > at && raw[end-1] == '\r'
 		if crlf {
 			end--
+		} else {
+			b.flaws |= bareLF
 		}
 		switch {
 		case end == at:
 			next = len(raw) // the empty line
+		case len(b.fields) == maxFields:
+			b.flaws |= tooManyFields
+			next = len(raw)
 		case raw[at] == ' ' || raw[at] == '\t':
 			b.fold(at, end, next)
 		default:
@@ -99,11 +121,24 @@ func (b *fieldBlock) add(at, end, next int, crlf bool) {
 		b.trim(&f)
 		f.kind = classify(line[:colon])
 	}
+	switch f.kind {
+	case malformed:
+		b.flaws |= badName
+	case transferEncoding:
+		b.codings++
+	case contentLength:
+		b.lengths++
+		for f.end-f.value > 1 && b.raw[f.value] == '0' {
+			f.value++ // to some servers the number would be octal
+			f.asIs = false
+		}
+	}
 	b.fields = append(b.fields, f)
 }
 
 // fold adds a continuation line to the field before it.
 func (b *fieldBlock) fold(at, end, next int) {
+	b.flaws |= folded
 	if len(b.fields) == 0 {
 		return // fasthttp refuses such a block
 	}
@@ -123,6 +158,10 @@ func (b *fieldBlock) trim(f *field) {
 
 // note collects what the policy must know before it writes the first field.
 func (b *fieldBlock) note(f *field) {
+	switch f.kind {
+	case hopByHop, connection, upgrade, transferEncoding, te, trailer:
+		b.ofHop = true
+	}
 	switch f.kind {
 	case connection:
 		for rest := b.raw[f.value:f.end]; len(rest) > 0; {

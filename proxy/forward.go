@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -16,10 +18,9 @@ const maxInterim = 16
 // connection is closed and x.sent and x.answered tell how far it came.
 func (x *exchange) try(b *balancer.Backend, now time.Time) class {
 	x.up = x.rt.upstreams[b]
-	sure := !x.replayable
 	for again := false; ; again = true {
 		x.sent, x.answered, x.why = false, false, nil
-		c, err := x.up.acquire(now, x.route.timeouts.Connect, sure)
+		c, err := x.up.acquire(x.route.timeouts.Connect)
 		if err != nil {
 			x.why = err
 			return classOfDial(err)
@@ -33,9 +34,8 @@ func (x *exchange) try(b *balancer.Backend, now time.Time) class {
 		if again || failed != broken || !c.used || !x.mayRetry(failed) {
 			return failed
 		}
-		// The backend had closed the connection while it was idle, which is
-		// no failure of the backend's: take one that is known to be open.
-		sure = true
+		// The backend has closed the connection while it was idle, which is
+		// no failure of the backend's.
 	}
 }
 
@@ -81,7 +81,7 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 		x.upload.takeOver()
 		c.readBy = past // whatever the upload has set
 	}
-	reusable := cleanAnswer(&resp.Header)
+	reusable := cleanAnswer(&resp.Header, &x.said)
 	if x.route.shape != nil {
 		f := x.facts()
 		x.head = x.route.shape.answer(&resp.Header, &f, x.head)
@@ -145,18 +145,40 @@ func (x *exchange) readHead(c *backendConn, resp *fasthttp.Response) class {
 	resp.Header.DisableNormalizing()
 	resp.Header.SetNoDefaultContentType(true)
 	for range maxInterim {
-		if err := resp.Header.Read(x.reader); err != nil {
+		head, err := peekHead(x.reader)
+		if err != nil {
 			return x.classOfBroken(err)
 		}
-		status := resp.StatusCode()
-		if status >= 200 && status <= 999 {
+		status, sound := x.said.judgeAnswer(head)
+		switch {
+		case !sound:
+			return x.doubts(errDoubtful)
+		case status == fasthttp.StatusSwitchingProtocols:
+			return x.doubts(errUnasked)
+		}
+		if err := resp.Header.Read(x.reader); err != nil {
+			return x.doubts(err)
+		}
+		if status >= 200 {
 			return ok
 		}
-		if status < 100 || status == fasthttp.StatusSwitchingProtocols {
-			break // nobody asked to switch
-		}
 	}
-	x.sent, x.answered = true, true
+	return x.doubts(errInterim)
+}
+
+// What is wrong with a backend's header, beside what fasthttp says.
+var (
+	errDoubtful = errors.New("its header can be read in more than one way: RFC 9112, sections 2.2, 4, 5 and 6.3")
+	errUnasked  = errors.New("101 though nobody asked to switch")
+	errInterim  = fmt.Errorf("more than %d interim answers", maxInterim)
+)
+
+// doubts notes why an answer is not believed.
+func (x *exchange) doubts(err error) class {
+	if x.upload != nil {
+		x.upload.takeOver()
+	}
+	x.sent, x.answered, x.why = true, true, err
 	return badAnswer
 }
 

@@ -50,7 +50,7 @@ func appendTranslated(dst []byte, b *fieldBlock) []byte {
 			}
 			dst = appendNode(dst, text)
 			if first {
-				if name, _ := nextToken(b.first(forwardedHost)); isAuthority(name) {
+				if name, _ := nextToken(b.first(forwardedHost)); validHost(name) {
 					dst = append(dst, ";host="...)
 					dst = appendQuoted(dst, name)
 				}

@@ -101,15 +101,13 @@ var (
 // what f says. errNot101 means an ordinary answer, any other error a broken
 // one. b is memory to parse with.
 func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s *shape, f *facts, b *fieldBlock) ([]byte, error) {
-	lf := bytes.IndexByte(head, '\n')
-	status, ok := statusOf(head[:lf+1])
-	if !ok {
+	status, sound := b.judgeAnswer(head)
+	switch {
+	case !sound:
 		return dst, errAnswerBroken
-	}
-	if status != 101 {
+	case status != 101:
 		return dst, errNot101
 	}
-	b.parse(head[lf+1:])
 	if !b.websocket || !b.connUpgrade {
 		return dst, errAnswerUpgrade
 	}
@@ -149,7 +147,7 @@ func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s
 // statusOf returns the status code of a status line (RFC 9112, section 4).
 func statusOf(line []byte) (status int, ok bool) {
 	const at = len("HTTP/1.1 ")
-	if len(line) < at+3 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[at-1] != ' ' {
+	if len(line) < at+3 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[at-2] != '0' && line[at-2] != '1' || line[at-1] != ' ' {
 		return 0, false
 	}
 	for _, c := range line[at : at+3] {

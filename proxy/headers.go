@@ -253,12 +253,17 @@ var protoHTTP11 = []byte("HTTP/1.1")
 // usual one (Content-Type, Content-Length, Content-Encoding, Server,
 // Set-Cookie). A Date stays as it is; none is added, though RFC 9110, section
 // 6.6.1, asks for it, because fasthttp writes either its own Date or none.
-func cleanAnswer(h *fasthttp.ResponseHeader) (reusable bool) {
+//
+// b is the same header as it was parsed; nil: unknown.
+func cleanAnswer(h *fasthttp.ResponseHeader, b *fieldBlock) (reusable bool) {
 	reusable = !h.ConnectionClose()
 	h.ResetConnectionClose()
 	h.DisableNormalizing() // names are looked up as they are spelt
 	if !bytes.Equal(h.Protocol(), protoHTTP11) {
 		h.SetProtocol(protoHTTP11)
+	}
+	if b != nil && !b.ofHop {
+		return reusable
 	}
 	for {
 		name, value, k := nextHopByHop(h)

@@ -166,7 +166,7 @@ func TestCleanAnswer(t *testing.T) {
 		if err := h.Read(bufio.NewReader(strings.NewReader(in))); err != nil {
 			t.Fatal(err)
 		}
-		if got := cleanAnswer(&h); got != reusable {
+		if got := cleanAnswer(&h, nil); got != reusable {
 			t.Errorf("%s: reusable %t, want %t", name, got, reusable)
 		}
 		var got []string

@@ -69,5 +69,5 @@ func TestSetTarget(t *testing.T) {
 	f("*", "field", "*", "*", "", false)
 	f("http://h:8/a?b", "h:8", "/a?b", "/a", "b", true)
 	f("http://h", "h", "", "", "", true)
-	f("http://user@h?q", "h", "?q", "", "q", true)
+	f("http://user@h?q", "user@h", "?q", "", "q", true) // refused later
 }

@@ -63,7 +63,7 @@ func (x *exchange) answerLocally(a *localAnswer) {
 	}
 	resp := &x.ctx.Response
 	if a.to != nil {
-		if !isAuthority(x.req.host) {
+		if !validHost(x.req.host) {
 			x.refuse(badHost)
 			return
 		}

@@ -6,6 +6,9 @@ package proxy
 // 9110, section 7.6.1). Whoever lists Authorization, Cookie or Content-Type
 // there wants a backend to see a request that the client did not make, so the
 // fields that requests depend on are endToEnd.
+//
+// Names that gateways to applications would take for those of the framing are
+// malformed, as are names that are no token.
 func classify(name []byte) kind {
 	switch name[0] | 0x20 {
 	case 'a':
@@ -23,6 +26,8 @@ func classify(name []byte) kind {
 		case isName(name, "content-type"), isName(name, "content-encoding"),
 			isName(name, "content-range"), isName(name, "cache-control"):
 			return endToEnd
+		case isNameOrUnderscored(name, "content-length"):
+			return malformed
 		}
 	case 'd':
 		if isName(name, "date") {
@@ -37,8 +42,11 @@ func classify(name []byte) kind {
 			return forwardedOther
 		}
 	case 'h':
-		if isName(name, "host") {
+		switch {
+		case isName(name, "host"):
 			return host
+		case isName(name, "http2-settings"):
+			return hopByHop // of an upgrade to h2c, which is not offered: RFC 7540, section 3.2.1
 		}
 	case 'k':
 		if isName(name, "keep-alive") {
@@ -65,6 +73,8 @@ func classify(name []byte) kind {
 			return trailer
 		case isName(name, "transfer-encoding"):
 			return transferEncoding
+		case isNameOrUnderscored(name, "transfer-encoding"):
+			return malformed
 		}
 	case 'u':
 		if isName(name, "upgrade") {

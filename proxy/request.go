@@ -60,9 +60,6 @@ func (r *request) setTarget(target []byte) {
 			if i := bytes.IndexAny(r.host, "/?"); i >= 0 {
 				r.host, target = r.host[:i], r.host[i:]
 			}
-			if i := bytes.LastIndexByte(r.host, '@'); i >= 0 {
-				r.host = r.host[i+1:]
-			}
 		}
 	}
 	r.target, r.path, r.query = target, target, nil
@@ -90,6 +87,9 @@ func (r *request) appendHead(dst []byte, rt *route, authority []byte, f *facts, 
 	}
 	if len(h.target) == 0 || h.target[0] == '?' {
 		h.target = append([]byte{'/'}, h.target...) // of an absolute form without a path
+		if len(r.target) == 0 && string(r.method) == fasthttp.MethodOptions {
+			h.target = []byte{'*'} // RFC 9112, section 3.2.4
+		}
 	}
 	switch {
 	case !rt.preserveHost || len(r.host) == 0:

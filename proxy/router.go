@@ -16,7 +16,8 @@ import (
 // A prefix covers whole segments: "/ws" matches /ws and everything below
 // /ws/, never /wsx; "/ws/" matches only what lies below it. Paths are compared
 // as they were sent, neither decoded nor cleaned: what a backend sees is what
-// was routed.
+// was routed. That it may understand it otherwise is seen to elsewhere; see
+// exchange.surely.
 //
 // A lookup takes time in the depth of the path and the labels of the host,
 // whatever the number of routes, and allocates nothing.

@@ -19,7 +19,11 @@ import (
 // by at most a few map lookups. [Proxy.Swap] gives it to a Proxy, after which
 // nothing changes it.
 type Runtime struct {
-	router    router
+	router router
+	// plainRouter has the same routes under their paths as appendPlain writes
+	// them.
+	plainRouter router
+
 	routes    []*route
 	listeners map[string]*listenerPolicy
 	pools     *balancer.Pools
@@ -91,7 +95,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 			compiled.guard, err = compileGuard(r)
 		}
 		if err == nil {
-			err = rt.router.add(compiled, r.Hosts, cmp.Or(r.Path, "/"))
+			err = rt.addRoute(compiled, r.Hosts, cmp.Or(r.Path, "/"))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("routes[%d]: %w", i, err))
@@ -106,6 +110,19 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 		return nil, fmt.Errorf("compile routes: %w", err)
 	}
 	return rt, nil
+}
+
+// addRoute files a route by its path as it is written, and as it may be
+// understood.
+func (rt *Runtime) addRoute(r *route, hosts []string, path string) error {
+	if err := rt.router.add(r, hosts, path); err != nil {
+		return err
+	}
+	plain, ok := appendPlain(nil, []byte(path))
+	if !ok {
+		return fmt.Errorf("add route %q: path %q holds an encoded NUL, remove it", r.name, path)
+	}
+	return rt.plainRouter.add(r, hosts, string(plain))
 }
 
 func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*route, error) {

@@ -59,11 +59,11 @@ func (x *exchange) facts() facts {
 		case isName(proto, "http"):
 			f.scheme = "http"
 		}
-		if name, _ := nextToken(x.req.fields.first(forwardedHost)); isAuthority(name) {
+		if name, _ := nextToken(x.req.fields.first(forwardedHost)); validHost(name) {
 			f.public = name
 		}
 	}
-	if !isAuthority(f.public) {
+	if !validHost(f.public) {
 		f.public = nil
 	}
 	if x.route != nil && x.route.shape.setsHost() {

@@ -90,7 +90,7 @@ func (t template) appendTo(dst []byte, f *facts) []byte {
 			}
 		case varHost:
 			var lower [256]byte
-			if name := hostName(lower[:0], f.host); isAuthority(name) {
+			if name := hostName(lower[:0], f.host); validHost(name) {
 				dst = append(dst, name...)
 			}
 		case varPath:
@@ -134,18 +134,4 @@ func appendEscaped(dst, part []byte) []byte {
 		dst = append(dst, c)
 	}
 	return dst
-}
-
-// isAuthority tells whether a host, with or without a port, has no characters
-// but those of a name or an address.
-func isAuthority(host []byte) bool {
-	for _, c := range host {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']':
-		default:
-			return false
-		}
-	}
-	return len(host) > 0
 }

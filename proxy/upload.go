@@ -47,6 +47,10 @@ type upload struct {
 	// for its answer once it has everything; 0: for ever.
 	patience time.Duration
 
+	// What trailers must not bring in; nil: nothing.
+	copied *copiedFields
+	rules  *fieldRules
+
 	stopped atomic.Bool   // nobody wants the rest
 	ending  atomic.Bool   // the last bytes are being written
 	settled atomic.Bool   // who sets it first owns the connection's read deadline
@@ -63,7 +67,11 @@ func (x *exchange) startUpload(c *backendConn, chunked bool) {
 		ctx: x.ctx, body: x.ctx.RequestBodyStream(), conn: c,
 		chunked: chunked, length: int64(x.ctx.Request.Header.ContentLength()),
 		limit: x.l.maxBody, patience: x.route.timeouts.Response,
-		done: make(chan struct{}),
+		copied: x.req.copied,
+		done:   make(chan struct{}),
+	}
+	if s := x.route.shape; s != nil {
+		x.upload.rules = s.request
 	}
 	// The upload sets the deadline of the answer when the request has ended.
 	_ = c.readWithin(time.Time{}, 0)
@@ -184,8 +192,23 @@ func (u *upload) send(buf []byte, n int) class {
 // sendEnd writes the last chunk and the trailers that came.
 func (u *upload) sendEnd() class {
 	u.ending.Store(true)
-	end := append([]byte("0\r\n"), u.ctx.Request.Header.TrailerHeader()...)
+	end := append([]byte("0\r\n"), u.trailers()...)
 	return u.write(end)
+}
+
+// trailers returns the client's trailer section without the fields that would
+// not pass in a header: some servers take the one for the other.
+func (u *upload) trailers() []byte {
+	var b fieldBlock
+	b.parse(u.ctx.Request.Header.TrailerHeader())
+	var out []byte
+	for i := range b.fields {
+		f := &b.fields[i]
+		if f.kind == plain && !(u.copied != nil && u.copied.drops(b.nameOf(f))) && !(u.rules != nil && u.rules.drops(b.nameOf(f))) {
+			out = appendMended(out, b.nameOf(f), b.valueOf(f))
+		}
+	}
+	return append(out, '\r', '\n')
 }
 
 func (u *upload) write(p []byte) class {

@@ -15,10 +15,6 @@ import (
 // looked at before a request is trusted to it.
 const idleTime = 60 * time.Second
 
-// trustedFor is how long an idle connection is taken to be alive without a
-// look, for requests that can be sent again.
-const trustedFor = time.Second
-
 // upstreamKey is what an upstream is known by. A backend keeps its connections
 // when its weight or its pool's name changes, but not when other certificates
 // are believed or shown.
@@ -67,15 +63,15 @@ func newUpstream(k upstreamKey, t *trust.Client) *upstream {
 
 // acquire returns a connection that the caller alone may use until release or
 // Close: an idle one, or a new one, for which it waits at most connect (0: as
-// long as the system does). With sure, or if it was idle for long, an idle one
-// is looked at first.
-func (u *upstream) acquire(now time.Time, connect time.Duration, sure bool) (*backendConn, error) {
+// long as the system does). Each idle one is looked at first, though it costs a
+// system call: bytes that nobody asked for would be the next client's answer.
+func (u *upstream) acquire(connect time.Duration) (*backendConn, error) {
 	for {
 		c := u.pop()
 		if c == nil {
 			return u.dial(connect)
 		}
-		if !sure && now.Sub(c.idleSince) < trustedFor || c.alive() {
+		if c.alive() {
 			return c, nil
 		}
 		c.Close()

@@ -37,7 +37,7 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 		u.release(young, time.Now())
 
 		// The one used last comes first.
-		c, err := u.acquire(time.Now(), 0, false)
+		c, err := u.acquire(0)
 		if c != young || err != nil {
 			t.Errorf("acquire = %p, %v, want the young one, %p", c, err, young)
 		}
@@ -195,7 +195,7 @@ func TestAuthority(t *testing.T) {
 
 func TestDialFailures(t *testing.T) {
 	u := newUpstream(upstreamKey{scheme: "http", address: testkit.FreeAddr(t)}, nil)
-	if _, err := u.acquire(time.Now(), patience, true); err == nil || classOfDial(err) != refused {
+	if _, err := u.acquire(patience); err == nil || classOfDial(err) != refused {
 		t.Errorf("%v, want a refusal", err)
 	}
 	if got := classOfDial(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}); got != connectTimeout {

@@ -170,6 +170,7 @@ var refusals = map[listener.Refusal]metrics.Refusal{
 	listener.RefusedMaxConnections:      metrics.RefusedMaxConnections,
 	listener.RefusedMaxConnectionsPerIP: metrics.RefusedMaxConnectionsPerIP,
 	listener.RefusedHandshakeRate:       metrics.RefusedHandshakeRate,
+	listener.RefusedDescriptors:         metrics.RefusedDescriptors,
 }
 
 // Refused implements [listener.Meter].

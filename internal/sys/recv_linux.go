@@ -19,6 +19,14 @@ func Recv(fd int, b []byte) (n int, errno Errno) {
 	return int(r), 0
 }
 
+// Waits tells whether a non-blocking socket has nothing to read: neither bytes
+// nor an end nor an error.
+func Waits(fd int) bool {
+	var b [1]byte
+	_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK, 0, 0)
+	return e == unix.EAGAIN || e == unix.EINTR
+}
+
 // Send writes to a non-blocking socket and returns how much it took. It tells
 // Go's scheduler nothing, and raises no SIGPIPE.
 func Send(fd int, b []byte) (n int, errno Errno) {

@@ -18,6 +18,14 @@ func Recv(fd int, b []byte) (n int, errno Errno) {
 	return max(n, 0), errnoOf(err)
 }
 
+// Waits tells whether a non-blocking socket has nothing to read: neither bytes
+// nor an end nor an error.
+func Waits(fd int) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK)
+	return err == unix.EAGAIN || err == unix.EINTR
+}
+
 // Send writes to a non-blocking socket and returns how much it took.
 func Send(fd int, b []byte) (n int, errno Errno) {
 	n, err := syscall.Write(fd, b)

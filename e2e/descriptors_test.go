@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"bufio"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// Clients that take every descriptor they can get leave open sockets, the admin
+// address and reloads alone; when they go, new clients come in.
+func TestDescriptorsRunOut(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the reserve of descriptors is Linux's")
+	}
+	t.Parallel()
+	b := startArena(t, "b1")
+	p := prepare(t, setup{})
+	p.write(site([]*arena{b}))
+	p.cmd = exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, program, "serve", "--config", p.file)
+	p.run(p.path("stderr.log"))
+	testkit.Eventually(t, patience, func() bool { return p.readyStatus() == http.StatusOK }, "holdfast is ready")
+	good := startCrowd(t, p.web, 20)
+
+	flood := make([]*testkit.TCP, 400)
+	refused := 0
+	for i := range flood {
+		flood[i] = testkit.DialTCP(t, p.web)
+	}
+	for _, c := range flood {
+		c.Send(get("/"))
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			continue // reset behind a refusal
+		}
+		switch resp.StatusCode {
+		case http.StatusServiceUnavailable:
+			refused++
+		case http.StatusOK:
+		default:
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		_ = resp.Body.Close()
+	}
+	if refused < 100 {
+		t.Errorf("%d of 400 connections are refused by the reserve", refused)
+	}
+	if n := p.metric("holdfast_listener_refused_total", `reason="descriptors"`); n < 100 {
+		t.Errorf("%v are counted", n)
+	}
+	if n := p.descriptors(t); n > 256-32 {
+		t.Errorf("%d descriptors of 256 are taken", n)
+	}
+	p.reload()
+	p.signal(syscall.SIGUSR1)
+	p99, n := good.report(t, "all descriptors taken")
+	t.Logf("p99 %v of %d messages, %d refused, %d descriptors of 256", p99, n, refused, p.descriptors(t))
+	if log := p.log(); !strings.Contains(log, "HF-4004") {
+		t.Error("the log does not say why")
+	}
+	for _, c := range flood {
+		c.Close()
+	}
+	testkit.Eventually(t, patience, func() bool {
+		peer, err := openPeer(p.web, "/")
+		if err != nil {
+			return false
+		}
+		defer peer.Close()
+		return peer.echo("back") == nil
+	}, "new clients come in again")
+}
