@@ -17,20 +17,26 @@ import (
 // when the program starts. If they are not there as expected, in another
 // version of Go, they are left alone, and connections are larger.
 var (
-	rawInputAt, rawInputFound = bufferIn("rawInput")
-	handAt, handFound         = bufferIn("hand")
-	lends                     = rawInputFound && handFound
+	rawInputAt, rawInputFound = find[bytes.Buffer]("rawInput")
+	inputAt, inputFound       = find[bytes.Reader]("input")
+	handAt, handFound         = find[bytes.Buffer]("hand")
+	lends                     = rawInputFound && inputFound && handFound
 )
 
-// bufferIn returns where in a tls.Conn the bytes.Buffer of that name is.
-func bufferIn(name string) (offset uintptr, ok bool) {
+// find returns where in a tls.Conn the field of that name and type is.
+func find[T any](name string) (offset uintptr, ok bool) {
 	f, ok := reflect.TypeFor[tls.Conn]().FieldByName(name)
-	return f.Offset, ok && len(f.Index) == 1 && f.Type == reflect.TypeFor[bytes.Buffer]()
+	return f.Offset, ok && len(f.Index) == 1 && f.Type == reflect.TypeFor[T]()
 }
 
 // rawInput holds records that came and were not read.
 func (c *Conn) rawInput() *bytes.Buffer {
 	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c.Conn), rawInputAt)) // the offset was checked above
+}
+
+// input is what the last record said, and refers to rawInput's memory.
+func (c *Conn) input() *bytes.Reader {
+	return (*bytes.Reader)(unsafe.Add(unsafe.Pointer(c.Conn), inputAt)) // the offset was checked above
 }
 
 // hand holds a handshake message that came in part.
@@ -46,11 +52,10 @@ func (c *Conn) trim() {
 	if h := c.hand(); h.Len() == 0 && h.Cap() > 0 {
 		*h = bytes.Buffer{}
 	}
-	raw := c.rawInput()
-	switch {
-	case raw.Len() > 0:
-		// Part of a record: the rest is soon to come.
-	case raw.Cap() > 0:
+	if in := c.input(); in.Len() == 0 {
+		*in = bytes.Reader{}
+	}
+	if raw := c.rawInput(); raw.Len() == 0 { // else the rest of a record is soon to come
 		*raw = bytes.Buffer{}
 	}
 }
