@@ -94,6 +94,7 @@ func TestCodesOfRequests(t *testing.T) {
 	p.provoke("HF-1010", head("POST /in HTTP/1.1", host, "Content-Length: 10")+"12345")
 	p.provoke("HF-1011", head("POST /in HTTP/1.1", host, "Transfer-Encoding: chunked")+"no chunk\r\n")
 	p.provoke("HF-1013", head("GET / HTTP/1.1", host))
+	p.provoke("HF-5002", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") // and waits for an answer
 	p.provoke("HF-1020", strings.Replace(testkit.HandshakeRequest("game.example", "/in"), testkit.HandshakeKey, "short", 1))
 	p.provoke("HF-1021", strings.Replace(testkit.HandshakeRequest("game.example", "/in"), "Version: 13", "Version: 8", 1))
 

@@ -28,6 +28,8 @@ const (
 const (
 	// parkAfter is the silence after which a connection leaves fasthttp.
 	parkAfter = time.Second
+	// tlsHandshake is the first byte of a TLS connection, and of no request.
+	tlsHandshake = 0x16
 	// writeChunk is how much may be written under one deadline.
 	writeChunk = 64 << 10
 )
@@ -47,6 +49,8 @@ var (
 	// ErrBodyTimeout is what a Read of a request's body returns after
 	// timeouts.body without a byte. It is a net.Error whose Timeout is true.
 	ErrBodyTimeout error = bodyTimeout{}
+	// errRecord is what the rest of a header is in place of a TLS record.
+	errRecord = errors.New("read request: a TLS record came")
 	// ErrDetached is what Read and Detach return after Detach.
 	ErrDetached = errors.New("use connection: it was detached")
 )
@@ -77,6 +81,7 @@ type Conn struct {
 	lingers     bool   // the client may be sending when the connection is closed
 	hasByte     bool   // oneByte is the next to read
 	ended       bool   // the client's end was met within a body
+	record      bool   // the client speaks TLS, and this is a plain port
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
 	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
@@ -120,8 +125,13 @@ func (c *Conn) phaseNow() phase { return phase(c.phase.Load()) }
 func (c *Conn) Read(p []byte) (int, error) {
 	switch c.phaseNow() {
 	case phaseFresh, phaseIdle:
-		return c.readFirst(p)
+		n, err := c.readFirst(p)
+		c.record = n > 0 && c.tls == nil && p[0] == tlsHandshake
+		return n, err
 	case phaseHeader:
+		if c.record {
+			return 0, errRecord // no header will come
+		}
 		return c.readHeader(p)
 	case phaseBody:
 		return c.readBody(p)

@@ -185,10 +185,13 @@ func TestBadRequests(t *testing.T) {
 	}
 	const notHTTP = "HF-1001 bad request: this is not a well-formed HTTP/1.1 request\n"
 	const tooLarge = "HF-1002 request header too large: it exceeds max_header_bytes\n"
-	f("garbage", "\x16\x03\x01\x02\x00\r\n\r\n", 400, "bad_request", notHTTP)
+	f("garbage", "\x17\x03\x01\x02\x00\r\n\r\n", 400, "bad_request", notHTTP)
 	f("no version", "GET /\r\n\r\n", 400, "bad_request", notHTTP)
 	f("space in a name", "GET / HTTP/1.1\r\nHo st: x\r\n\r\n", 400, "bad_request", notHTTP)
 	f("header too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<10)+"\r\n\r\n", 431, "header_too_large", tooLarge)
+	const record = "HF-5002 bad request: this port speaks no TLS, write http:// or ws:// in place of https:// or wss://\n"
+	f("TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400, "tls_record", record)
+	f("TLS with an empty line in it", "\x16\x03\x01\x02\x00\r\n\r\n", 400, "tls_record", record)
 	// The rest is still on its way when the answer is sent: it must be readable.
 	f("header far too large", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("a", 1<<16)+"\r\n\r\n", 431, "header_too_large", tooLarge)
 	f("request line too large", "GET /"+strings.Repeat("a", 1<<12)+" HTTP/1.1\r\nHost: x\r\n\r\n", 431, "header_too_large", tooLarge)

@@ -34,6 +34,7 @@ var (
 	codePanicked       = explain.Named("panicked")
 	codeAcceptFailed   = explain.Named("accept_failed")
 	codeClearText      = explain.Named("clear_text")
+	codeRecord         = explain.Named("tls_record")
 )
 
 // refusalCodes are those of refused connections.

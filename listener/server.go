@@ -99,9 +99,13 @@ func (sk *socket) catch(ctx *fasthttp.RequestCtx) {
 // answerError answers a request that reached no handler. fasthttp closes the
 // connection afterwards.
 func (sk *socket) answerError(ctx *fasthttp.RequestCtx, err error) {
+	c, _ := connOf(ctx.Conn())
+	c.lingers = true
 	var tooBig *fasthttp.ErrSmallBuffer
 	code, body := codeBadRequest, "bad request: this is not a well-formed HTTP/1.1 request\n"
 	switch {
+	case c.record:
+		code, body = codeRecord, "bad request: this port speaks no TLS, write http:// or ws:// in place of https:// or wss://\n"
 	case errors.As(err, &tooBig):
 		code, body = codeHeaderTooLarge, "request header too large: it exceeds max_header_bytes\n"
 	case errors.Is(err, ErrBodyTimeout):
@@ -111,8 +115,6 @@ func (sk *socket) answerError(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		code, body = codeBodyTooLarge, "request body too large\n"
 	}
-	c, _ := connOf(ctx.Conn())
-	c.lingers = true
 	plain(ctx, code, body)
 	if sk.opts.BadRequest != nil {
 		sk.opts.BadRequest(sk.settings.Load().name, c.client, ctx, code)

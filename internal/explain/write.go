@@ -73,6 +73,7 @@ var symptoms = []struct {
 	codes []Code
 }{
 	{"The handshake fails with 500: module missing, route wrong, server down", []Code{1013, 1020, 2001, 2003}},
+	{"`SSL_ERROR_RX_RECORD_TOO_LONG`: a port without TLS, a certificate that is not loaded", []Code{5001, 5002}},
 	{"403: rules of access, or of the system's", []Code{3001, 3002, 3011}},
 	{"504: server overloaded, timeout too short", []Code{2004, 2007}},
 	{"Sockets drop: timeouts too short", []Code{7001, 7003, 7004}},
