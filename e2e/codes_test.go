@@ -338,8 +338,11 @@ func TestCodesOfSockets(t *testing.T) {
 	// A handshake that comes while the process ends: the first socket's Close
 	// says that it does.
 	client, _ = open("/")
+	accepted := p.metric("holdfast_listener_accepted_total")
 	late := testkit.DialTCP(t, p.web)
 	late.Send("GET / HTTP/1.1\r\n")
+	testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_listener_accepted_total") > accepted },
+		"the late connection is accepted")
 	p.signal(stopSignal)
 	client.ReadN(2, patience)
 	late.Send(strings.TrimPrefix(testkit.HandshakeRequest("game.example", "/"), "GET / HTTP/1.1\r\n"))
