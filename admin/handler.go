@@ -35,6 +35,7 @@ func (s *Server) endpoints() []endpoint {
 		{get, "/api/v1/config", withToken, s.config},
 		{post, "/api/v1/reload", withToken, s.reload},
 		{get, "/api/v1/events", withToken, s.events},
+		{get, "/api/v1/history", withToken, s.history},
 	}
 	if s.opts.Metrics != nil {
 		list = append(list, endpoint{get, "/metrics", withToken, s.metrics})

@@ -84,6 +84,10 @@ type Options struct {
 	// none.
 	Events *Events
 
+	// History is what the dashboard's charts begin with. It outlives the
+	// Server. nil: none.
+	History *History
+
 	// Control is what may be done.
 	Control Control
 

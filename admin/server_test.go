@@ -112,8 +112,14 @@ func TestPaths(t *testing.T) {
 		}
 	}
 
-	f("GET", "/", 200, "text/html", `href="/api/v1/pools"`)
-	f("GET", "/", 200, "text/html", "v1.2.3")
+	f("GET", "/", 200, "text/html", `src="ui/app.js"`)
+	f("GET", "/ui/style.css", 200, "text/css", "")
+	f("GET", "/ui/app.js", 200, "text/javascript", "")
+	f("GET", "/ui/mark.svg", 200, "image/svg+xml", "")
+	f("GET", "/ui/", 404, "application/json", "")
+	f("GET", "/ui/../page.go", 404, "application/json", "")
+	f("GET", "/ui/%2e%2e/page.go", 404, "application/json", "")
+	f("GET", "/api/v1/status", 200, "application/json", `"version":"v1.2.3"`)
 	f("GET", "/healthz", 200, "application/json", `{"status":"alive"}`)
 	f("HEAD", "/healthz", 200, "application/json", "")
 	f("GET", "/readyz", 200, "application/json", `{"status":"ready","pools_down":["web"]}`)

@@ -55,6 +55,7 @@ type process struct {
 	file  string // configuration
 	web   string // host:port of the listener
 	admin string // host:port
+	token string // of the admin address; empty: none
 
 	exited chan struct{} // closed when the process has ended
 	state  *os.ProcessState
@@ -245,7 +246,14 @@ func (p *process) logged(text string) {
 
 // adminGet returns status and body of a GET of the admin address.
 func (p *process) adminGet(path string) (int, []byte, error) {
-	resp, err := p.client.Get("http://" + p.admin + path)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+p.admin+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	resp, err := p.client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

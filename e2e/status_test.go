@@ -17,6 +17,7 @@ type backendStatus struct {
 	Name    string
 	Address string
 	State   string
+	Mode    string
 	Usable  bool
 	Retired bool
 	Weight  int

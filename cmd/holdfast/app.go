@@ -51,9 +51,10 @@ type app struct {
 	began    time.Time
 	run      string // tells this process's ids from another's
 	events   *admin.Events
+	history  *admin.History
 	orders   chan func()    // what other goroutines have the command's goroutine do
 	ending   chan struct{}  // closed when it takes no more of them
-	retiring sync.WaitGroup // admin servers that finish their requests
+	retiring sync.WaitGroup // of what ends by itself once the process is ending
 }
 
 // reportPeriod is how often the log says that a failure goes on.
@@ -77,6 +78,7 @@ func newApp(log *journal) (*app, error) {
 		failed:   make(chan error, 1),
 		began:    time.Now(),
 		run:      admin.NewRun(),
+		history:  admin.NewHistory(samplesKept),
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
 	}
@@ -91,6 +93,7 @@ func newApp(log *journal) (*app, error) {
 		Reports:    a.reports,
 	})
 	a.prober = health.NewProber(log.Logger)
+	a.retiring.Go(a.sample)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
 	a.metrics.SetLogDropped(func() uint64 { return a.dropped.Load() + a.proxy.AccessLog().Dropped() })
@@ -210,6 +213,7 @@ func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
 		Ledger:  a.ledger(),
 		Run:     a.run,
 		Events:  a.events,
+		History: a.history,
 		Control: a.control(),
 		Metrics: a.metrics.Handler(),
 		Token:   string(cfg.Token),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/balancer"
@@ -73,6 +74,37 @@ func (a *app) setMode(o admin.Order) error {
 		return admin.NoBackend(o.Pool, o.Backend)
 	}
 	return nil
+}
+
+// Ten minutes of samples, one a second.
+const (
+	samplesKept    = 601
+	sampleInterval = time.Second
+)
+
+// sample adds to the history until the process ends.
+func (a *app) sample() {
+	tick := time.NewTicker(sampleInterval)
+	defer tick.Stop()
+	for {
+		total := a.relay.Stats()
+		s := admin.Sample{
+			At:              time.Now().UnixMilli(),
+			ClientToBackend: flow(&total, relay.Client),
+			BackendToClient: flow(&total, relay.Backend),
+		}
+		for _, b := range a.registry.Snapshot() {
+			s.Active.Sockets += int64(b.Sockets)
+			s.Active.Requests += int64(b.Requests)
+			s.Active.Handshakes += int64(b.Handshakes)
+		}
+		a.history.Add(s)
+		select {
+		case <-tick.C:
+		case <-a.ending:
+			return
+		}
+	}
 }
 
 // processStatus is what /api/v1/status shows beside what package admin knows.

@@ -101,12 +101,13 @@ func greet(w io.Writer, a *app, fleet *demo.Fleet, servers int) {
 	fmt.Fprintf(w, "Holdfast is before %d game servers.\n\n  Play         %s\n", servers, web)
 	if a.admin != nil {
 		base := "http://" + a.admin.Addr().String()
-		fmt.Fprintf(w, "  Pools        %s/api/v1/pools\n  Metrics      %s/metrics\n", base, base)
+		fmt.Fprintf(w, "  Dashboard    %s\n  Pools        %s/api/v1/pools\n  Metrics      %s/metrics\n", base, base, base)
 	}
 	fmt.Fprintf(w, `
 What to try
   - Open the page in two tabs: players of one room see each other, on one server.
   - Change the room: another room may live on another server.
+  - Watch the dashboard meanwhile, and drain a server there.
   - Stop the server from the page: its players move on, the others notice nothing;
     ten seconds later it is back and takes players again.
 

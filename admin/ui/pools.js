@@ -1,0 +1,188 @@
+// Pools and their backends: what they carry, how they are and why, and what is
+// to become of them.
+
+import { ask, pathOf } from "./api.js";
+import { Spark } from "./chart.js";
+import { field, open, toast } from "./dialog.js";
+import { $, h, keyed, text } from "./dom.js";
+import { age, count, span } from "./format.js";
+
+// From so many backends on, a pool is shown densely.
+const dense = 13;
+
+const words = { up: "up", down: "down", drain: "draining", maintenance: "maintenance", retired: "retired" };
+
+function stateOf(b) {
+  if (b.retired) return "retired";
+  if (b.mode === "drain" || b.mode === "maintenance") return b.mode;
+  return b.state;
+}
+
+function secondsSince(when) {
+  return when ? (Date.now() - Date.parse(when)) / 1000 : NaN;
+}
+
+function why(b) {
+  const since = secondsSince(b.since);
+  const health = b.state === "down" || stateOf(b) === "up" || b.why !== "not probed" ? `${b.state}${Number.isNaN(since) ? "" : " " + age(since)}` : "";
+  return [health, b.why].filter(Boolean).join(" · ");
+}
+
+function drainWords(b) {
+  const d = b.drain;
+  const left = d?.left ?? b.active.sockets;
+  if (left === 0) return "drained";
+  const parts = [`${count(left)} left`];
+  if (d?.forced) parts.push(`${count(d.forced)} cut`);
+  const to = d && Date.parse(d.expected) > Date.now() ? (Date.parse(d.expected) - Date.now()) / 1000 : NaN;
+  if (!Number.isNaN(to)) parts.push(`done in ${span(to)}`);
+  return parts.join(" · ");
+}
+
+/** Has the API change the mode of a backend, or of a pool. */
+async function order(pool, backend, what, query) {
+  await ask("POST", `${pathOf(pool, backend)}/${what}`, query);
+  const name = backend === undefined ? `Pool ${pool}` : `${pool}/${backend}`;
+  toast(`${name}: ${{ drain: "draining", undrain: "takes sockets again", maintenance: "in maintenance" }[what]}`);
+}
+
+function askDrain(pool, backend, sockets) {
+  const name = backend ?? `pool ${pool}`;
+  open({
+    title: `Drain ${name}?`,
+    body: h("div", {},
+      h("p", {}, `Nothing new goes there from now on. ${sockets === 1 ? "One open socket is" : `${count(sockets)} open sockets are`} closed at the pace of the pool's configuration.`),
+      field("Deadline", "deadline", { placeholder: "as configured", pattern: "([0-9]+(ms|s|m|h))+" }, "When the last ones are closed, such as 30s or 5m.")),
+    buttons: [{ label: "Cancel" }, { label: "Drain", kind: "main", run: ({ deadline }) => order(pool, backend, "drain", { deadline }) }],
+  });
+}
+
+function askMaintenance(pool, backend) {
+  open({
+    title: `${backend}: maintenance?`,
+    body: h("p", {}, "Nothing new goes there, and nobody expects it to answer. Its open sockets stay."),
+    buttons: [{ label: "Cancel" }, { label: "Begin maintenance", kind: "main", run: () => order(pool, backend, "maintenance") }],
+  });
+}
+
+/** What may be done with a backend now. */
+function actions(pool, b) {
+  if (b.retired) return [];
+  const undrain = { label: b.mode === "maintenance" ? "End maintenance" : "Undrain", run: () => order(pool, b.name, "undrain").catch((e) => toast(e.message, "error")) };
+  const drain = { label: "Drain…", run: () => askDrain(pool, b.name, b.active.sockets) };
+  const rest = { label: "Maintenance…", run: () => askMaintenance(pool, b.name) };
+  return { ready: [drain, rest], drain: [undrain, rest], maintenance: [undrain] }[b.mode] ?? [undrain];
+}
+
+function details(pool, b) {
+  const rows = [
+    ["Address", b.address], ["State", why(b)], ["Mode", b.mode + (b.usable ? ", takes sockets" : "")],
+    ["Sockets", count(b.active.sockets)], ["Requests under way", count(b.active.requests)], ["Handshakes under way", count(b.active.handshakes)],
+    ["Weight", b.weight], ["Limit", b.max_connections ? count(b.max_connections) : "none"],
+  ];
+  if (b.last_probe) rows.push(["Last probe", `${b.last_probe.why}, in ${(b.last_probe.seconds * 1000).toFixed(1)} ms, ${age(secondsSince(b.last_probe.at))} ago`]);
+  if (b.mode === "drain") rows.push(["Drain", drainWords(b)]);
+  open({
+    title: `${pool} / ${b.name}`,
+    body: h("dl", { className: "details" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
+    buttons: [...actions(pool, b), { label: "Close", kind: "main" }],
+  });
+}
+
+function makeTile() {
+  const e = h("article", { className: "tile" },
+    h("button", { className: "name", type: "button" }, h("i", { className: "glyph", "aria-hidden": "true" }), h("span")),
+    h("p", { className: "state" }),
+    h("p", { className: "sockets" }, h("b"), h("span")),
+    h("div", { className: "load", "aria-hidden": "true" }, h("i")),
+    h("p", { className: "why" }),
+    h("div", { className: "progress" }, h("progress", { max: 1 }), h("span")),
+    h("div", { className: "actions" }));
+  const part = (selector) => e.querySelector(selector);
+  e.parts = {
+    button: part(".name"), name: part(".name span"), state: part(".state"), sockets: part(".sockets b"), unit: part(".sockets span"),
+    load: part(".load i"), why: part(".why"), progress: part(".progress"), bar: part("progress"), left: part(".progress span"), actions: part(".actions"),
+    spark: new Spark(60),
+  };
+  part(".sockets").after(e.parts.spark.svg);
+  e.parts.button.addEventListener("click", () => details(e.pool, e.backend));
+  return e;
+}
+
+function updateTile(e, pool, b, most) {
+  const p = e.parts;
+  const state = stateOf(b);
+  e.pool = pool.name;
+  e.backend = b;
+  if (e.dataset.state !== state) e.dataset.state = state;
+  text(p.name, b.name);
+  text(p.state, words[state]);
+  text(p.sockets, count(b.active.sockets));
+  text(p.unit, b.active.sockets === 1 ? " socket" : " sockets");
+  text(p.why, why(b));
+  p.button.setAttribute("aria-label", `${b.name}, ${words[state]}, ${count(b.active.sockets)} sockets: details`);
+  p.button.title = `${b.address}\n${why(b)}`;
+  const carries = b.active.sockets + b.active.requests + b.active.handshakes;
+  p.load.style.width = `${Math.min(100, (100 * carries) / (b.max_connections || most || 1)).toFixed(1)}%`;
+  p.spark.add(b.active.sockets);
+  const draining = b.mode === "drain" && !b.retired;
+  p.progress.hidden = !draining;
+  if (draining) {
+    const total = Math.max(b.drain?.sockets ?? e.first ?? 0, b.active.sockets);
+    e.first = total;
+    p.bar.value = total ? (total - (b.drain?.left ?? b.active.sockets)) / total : 1;
+    text(p.left, drainWords(b));
+  } else {
+    e.first = undefined;
+  }
+  const can = actions(pool.name, b);
+  const labels = can.map((a) => a.label).join();
+  if (e.labels !== labels) {
+    e.labels = labels;
+    p.actions.replaceChildren(...can.map((a, i) => {
+      const button = h("button", { type: "button", "aria-label": `${a.label} ${b.name}` }, a.label);
+      button.addEventListener("click", () => actions(e.pool, e.backend)[i]?.run());
+      return button;
+    }));
+  }
+}
+
+function makePool() {
+  const e = h("section", { className: "pool" },
+    h("header", {}, h("h2"), h("p", { className: "muted rule" }), h("p", { className: "usable" }), h("p", { className: "total" }), h("div", { className: "tools" })),
+    h("div", { className: "tiles" }));
+  const part = (selector) => e.querySelector(selector);
+  e.parts = { name: part("h2"), rule: part(".rule"), usable: part(".usable"), total: part(".total"), tools: part(".tools"), tiles: part(".tiles") };
+  const drain = h("button", { type: "button" }, "Drain pool…");
+  drain.addEventListener("click", () => askDrain(e.pool.name, undefined, e.sockets));
+  const undrain = h("button", { type: "button" }, "Undrain pool");
+  undrain.addEventListener("click", () => order(e.pool.name, undefined, "undrain").catch((error) => toast(error.message, "error")));
+  e.parts.tools.append(drain, undrain);
+  e.parts.drain = drain;
+  e.parts.undrain = undrain;
+  return e;
+}
+
+function updatePool(e, pool) {
+  const p = e.parts;
+  const current = pool.backends.filter((b) => !b.retired);
+  e.pool = pool;
+  e.sockets = pool.backends.reduce((sum, b) => sum + b.active.sockets, 0);
+  text(p.name, pool.name);
+  text(p.rule, pool.balance || "no longer configured");
+  text(p.usable, current.length ? `${pool.usable} of ${current.length} usable` : "");
+  p.usable.dataset.level = !current.length ? "muted" : pool.usable === 0 ? "error" : pool.usable < current.length ? "warn" : "ok";
+  text(p.total, `${count(e.sockets)} ${e.sockets === 1 ? "socket" : "sockets"}`);
+  p.drain.hidden = !current.some((b) => b.mode === "ready");
+  p.undrain.hidden = !current.some((b) => b.mode !== "ready");
+  p.tiles.classList.toggle("dense", pool.backends.length >= dense);
+  const most = Math.max(...pool.backends.map((b) => b.active.sockets + b.active.requests + b.active.handshakes), 1);
+  keyed(p.tiles, pool.backends, (b) => `${b.address} ${b.retired}`, makeTile, (tile, b) => updateTile(tile, pool, b, most));
+}
+
+/** Shows pools as the API has them. */
+export function show(pools) {
+  const place = $("pools");
+  place.querySelector(".empty")?.remove();
+  keyed(place, pools, (p) => p.name, makePool, updatePool);
+}
