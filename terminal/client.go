@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -116,20 +117,28 @@ func reason(err error) error {
 	return err
 }
 
-func (c *client) get(ctx context.Context, to any, segments ...string) error {
+func (c *client) get(ctx context.Context, query url.Values, to any, segments ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return c.do(ctx, http.MethodGet, nil, nil, to, segments...)
+	return c.do(ctx, http.MethodGet, query, nil, to, segments...)
+}
+
+// history returns the samples that are younger than after, in milliseconds of
+// Unix time.
+func (c *client) history(ctx context.Context, after int64) ([]admin.Sample, error) {
+	var answer struct{ Samples []admin.Sample }
+	err := c.get(ctx, url.Values{"after": {strconv.FormatInt(after, 10)}}, &answer, "history")
+	return answer.Samples, err
 }
 
 func (c *client) pools(ctx context.Context) ([]admin.Pool, error) {
 	var answer struct{ Pools []admin.Pool }
-	err := c.get(ctx, &answer, "pools")
+	err := c.get(ctx, nil, &answer, "pools")
 	return answer.Pools, err
 }
 
 func (c *client) status(ctx context.Context) (s admin.Status, err error) {
-	err = c.get(ctx, &s, "status")
+	err = c.get(ctx, nil, &s, "status")
 	return s, err
 }
 

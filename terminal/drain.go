@@ -138,12 +138,16 @@ type bar struct {
 }
 
 func newBar(w io.Writer, name string) *bar {
+	return &bar{w: w, name: name, live: isTerminal(w), tenth: -1}
+}
+
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if ok {
-		info, err := f.Stat()
-		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	if !ok {
+		return false
 	}
-	return &bar{w: w, name: name, live: ok, tenth: -1}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 const barWidth = 30

@@ -60,6 +60,21 @@ func (f *fake) requests() []string {
 	return f.asked
 }
 
+// serve returns a client of f, until the test's end.
+func (f *fake) serve(t *testing.T) *client {
+	t.Helper()
+	server := httptest.NewServer(f)
+	c, err := newClient(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.http.CloseIdleConnections()
+		server.Close()
+	})
+	return c
+}
+
 // run runs a command against f.
 func (f *fake) run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()

@@ -65,6 +65,8 @@ func runDemo(cmd *cobra.Command, listen, adminAddress string, servers int) error
 		select {
 		case err := <-a.failed:
 			return err
+		case order := <-a.orders:
+			order()
 		case s := <-signals:
 			if isEnd(s) {
 				fmt.Fprintln(cmd.OutOrStdout(), "\nGood-bye.")
