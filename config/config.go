@@ -46,6 +46,7 @@ type Listener struct {
 	Address        string           `koanf:"address"`        // host:port, [::]:port or unix:/path
 	RedirectHTTPS  int              `koanf:"redirect_https"` // port; 0: no redirect
 	TrustedProxies []string         `koanf:"trusted_proxies"`
+	TLS            *TLS             `koanf:"tls"` // nil: plain HTTP
 	Limits         Limits           `koanf:"limits"`
 	Timeouts       ListenerTimeouts `koanf:"timeouts"`
 }

@@ -78,6 +78,9 @@ func (c *Config) complete(dir string, given map[string]bool) {
 		if path, ok := strings.CutPrefix(c.Listeners[i].Address, unixPrefix); ok {
 			c.Listeners[i].Address = unixPrefix + absolute(path)
 		}
+		if t := c.Listeners[i].TLS; t != nil {
+			t.complete(absolute)
+		}
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]

@@ -17,7 +17,8 @@ type documented struct{ kind, value string }
 // other keys; the reference says so in words where others have a value.
 var (
 	requiredKeys = []string{
-		"listeners[].name", "listeners[].address", "routes[].redirect.to", "routes[].rewrite.pattern",
+		"listeners[].name", "listeners[].address", "listeners[].tls.certificates[].cert", "listeners[].tls.certificates[].key",
+		"routes[].redirect.to", "routes[].rewrite.pattern",
 		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
 	}
 	derivedKeys = []string{"routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
@@ -144,14 +145,16 @@ func TestReference(t *testing.T) {
 // Without a required key, the least configuration is refused for that key.
 func TestRequiredKeys(t *testing.T) {
 	docs := map[string]string{
-		"listeners[].name":               "listeners: [{address: ':80'}]",
-		"listeners[].address":            "listeners: [{name: web}]",
-		"routes[].redirect.to":           "routes: [{redirect: {}}]",
-		"routes[].rewrite.pattern":       "routes: [{pool: web, rewrite: {}}]",
-		"routes[].auth.basic.users_file": "routes: [{pool: web, auth: {basic: {}}}]",
-		"routes[].auth.forward.url":      "routes: [{pool: web, auth: {forward: {}}}]",
-		"pools.NAME.sticky.by":           "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
-		"pools.NAME.backends[].url":      "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
+		"listeners[].name":                    "listeners: [{address: ':80'}]",
+		"listeners[].address":                 "listeners: [{name: web}]",
+		"listeners[].tls.certificates[].cert": "listeners: [{name: web, address: ':80', tls: {certificates: [{key: a}]}}]",
+		"listeners[].tls.certificates[].key":  "listeners: [{name: web, address: ':80', tls: {certificates: [{cert: a}]}}]",
+		"routes[].redirect.to":                "routes: [{redirect: {}}]",
+		"routes[].rewrite.pattern":            "routes: [{pool: web, rewrite: {}}]",
+		"routes[].auth.basic.users_file":      "routes: [{pool: web, auth: {basic: {}}}]",
+		"routes[].auth.forward.url":           "routes: [{pool: web, auth: {forward: {}}}]",
+		"pools.NAME.sticky.by":                "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
+		"pools.NAME.backends[].url":           "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
 	}
 	for _, path := range requiredKeys {
 		_, _, err := Parse([]byte(complete(docs[path])), "yaml", "t.yaml", Options{})

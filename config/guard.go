@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Access says from which addresses clients may come: blocks and addresses as
 // [ParsePrefix] reads them. Deny wins; an empty Allow allows all others.
@@ -58,5 +61,5 @@ func (c *Config) Files() []string {
 			files = append(files, a.JWT.SecretFile)
 		}
 	}
-	return append(files, c.poolFiles()...)
+	return slices.Concat(files, c.listenerFiles(), c.poolFiles())
 }

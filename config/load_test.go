@@ -48,7 +48,7 @@ func TestLoadExample(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("holdfast.example.yaml: warnings %v, errors\n%v", warnings, err)
 	}
-	if got := c.Summary(); got != "2 listeners, 7 routes, 2 pools, 4 backends" {
+	if got := c.Summary(); got != "3 listeners, 7 routes, 2 pools, 4 backends" {
 		t.Errorf("holdfast.example.yaml holds %s", got)
 	}
 }

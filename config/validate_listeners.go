@@ -40,6 +40,9 @@ func (v validator) listeners(c *Config) {
 			}
 		}
 		v.between(path+".redirect_https", l.RedirectHTTPS, 0, 65535)
+		if l.TLS != nil {
+			v.tls(path+".tls", l.TLS)
+		}
 		v.limits(path+".limits", l.Limits)
 		v.positive(path+".timeouts.header", l.Timeouts.Header)
 		v.positive(path+".timeouts.body", l.Timeouts.Body)

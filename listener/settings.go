@@ -40,6 +40,9 @@ func (s *Set) compile(l config.Listener) (*settings, error) {
 	if s.opts.TLS != nil {
 		st.tls = s.opts.TLS(l)
 	}
+	if l.TLS != nil && st.tls == nil {
+		return nil, fmt.Errorf("set up listener %q: tls: there is nothing that ends it", l.Name)
+	}
 	for _, text := range l.TrustedProxies {
 		p, err := config.ParsePrefix(text)
 		if err != nil {

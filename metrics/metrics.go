@@ -45,6 +45,8 @@ type Metrics struct {
 	backends *backendCollector
 	relay    *relayCollector
 
+	certificates *certificateCollector
+
 	probeDuration *prometheus.HistogramVec
 	logDropped    atomic.Pointer[func() uint64]
 
@@ -66,6 +68,8 @@ func New() *Metrics {
 		accepts:  newListenerVecs(),
 		backends: newBackendCollector(),
 		relay:    newRelayCollector(),
+
+		certificates: newCertificateCollector(),
 		probeDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "holdfast_probe_duration_seconds",
 			Help:    "Time that a health probe took, whatever it found.",
@@ -94,7 +98,7 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(),
 		reloads, m.reloadSucceeded, m.reloadTime,
-		m.backends, m.relay, m.probeDuration,
+		m.backends, m.relay, m.certificates, m.probeDuration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "holdfast_access_log_dropped_total",
 			Help: "Access-log lines dropped because the log could not be written fast enough.",

@@ -42,6 +42,15 @@ func used() *Metrics {
 			Changed: time.Unix(1700000001, 0), Sockets: 3, Requests: 2, Handshakes: 1,
 		}}
 	})
+	m.CertificateLoaded(true)
+	m.CertificateLoaded(false)
+	m.SetCertificates(func() []CertificateSample {
+		return []CertificateSample{
+			{"game.example", "ecdsa", time.Unix(1700000009, 0)},
+			{"game.example", "ecdsa", time.Unix(1700000005, 0)},
+			{"game.example", "rsa", time.Unix(1700000007, 0)},
+		}
+	})
 	m.SetRelay(func() RelaySample {
 		return RelaySample{
 			ClientToBackend: FlowSample{Bytes: 10, Text: 2},
@@ -74,6 +83,18 @@ func TestValues(t *testing.T) {
 # HELP holdfast_sockets_open WebSockets open now.
 # TYPE holdfast_sockets_open gauge
 holdfast_sockets_open{route="arena"} 1
+`)
+	f("holdfast_certificate_expiry_timestamp_seconds", `
+# HELP holdfast_certificate_expiry_timestamp_seconds Unix time at which a certificate ends, by the first name that it has and the kind of its key; the earliest, if several have both.
+# TYPE holdfast_certificate_expiry_timestamp_seconds gauge
+holdfast_certificate_expiry_timestamp_seconds{key="ecdsa",name="game.example"} 1.700000005e+09
+holdfast_certificate_expiry_timestamp_seconds{key="rsa",name="game.example"} 1.700000007e+09
+`)
+	f("holdfast_certificate_loads_total", `
+# HELP holdfast_certificate_loads_total Certificates and authorities of clients read to be used, by result: success or failure. After a failure those before it stay in use.
+# TYPE holdfast_certificate_loads_total counter
+holdfast_certificate_loads_total{result="failure"} 1
+holdfast_certificate_loads_total{result="success"} 1
 `)
 	f("holdfast_listener_connections_open", `
 # HELP holdfast_listener_connections_open Client connections open now, WebSockets included.

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/certs"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
@@ -32,6 +33,7 @@ type app struct {
 	registry  *balancer.Registry
 	relay     *relay.Relay
 	proxy     *proxy.Proxy
+	certs     *certs.Store
 	listeners *listener.Set
 	prober    *health.Prober
 	probes    probeBook
@@ -85,8 +87,10 @@ func newApp(log *journal) (*app, error) {
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
 	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger, Reports: a.reports})
+	a.certs = certs.New(certs.Options{Log: log.Logger, Loaded: a.metrics.CertificateLoaded})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
+		TLS:        a.certs.Config,
 		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
 		BadRequest: a.proxy.BadRequest,
 		Log:        log.Logger,
@@ -96,6 +100,7 @@ func newApp(log *journal) (*app, error) {
 	a.retiring.Go(a.sample)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
+	a.metrics.SetCertificates(a.certificateSamples)
 	a.metrics.SetLogDropped(func() uint64 { return a.dropped.Load() + a.proxy.AccessLog().Dropped() })
 	return a, nil
 }
@@ -116,6 +121,10 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 	runtime, err := proxy.Compile(cfg, pools)
+	if err != nil {
+		return err
+	}
+	certificates, err := a.certs.Prepare(cfg.Listeners)
 	if err != nil {
 		return err
 	}
@@ -148,6 +157,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	}
 	a.registry.Commit(pools)
 	a.proxy.Swap(runtime)
+	certificates.Commit()
 	change.Commit()
 	a.cfg = cfg
 	a.running.Store(cfg)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/certs"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
@@ -20,6 +22,7 @@ import (
 func newCheck() *cobra.Command {
 	var path string
 	var dial bool
+	var strict bool
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Say what is wrong with a configuration, or that nothing is",
@@ -54,6 +57,10 @@ func newCheck() *cobra.Command {
 				}
 				return refuse(cmd, err)
 			}
+			if n := len(warnings) + len(warned); strict && n > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warnings: %d, which --strict does not pass\n", n)
+				return errReported
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), "configuration OK: "+cfg.Summary())
 			if !dial {
 				return nil
@@ -66,6 +73,7 @@ func newCheck() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&dial, "connect", false, "ask every backend whether it can serve")
+	cmd.Flags().BoolVar(&strict, "strict", false, "end with 1 for a warning too, such as one of an expired certificate")
 	return cmd
 }
 
@@ -84,7 +92,8 @@ func compile(cfg *config.Config) (targets []health.Target, warnings []string, er
 		return nil, nil, err
 	}
 	rt, err := proxy.Compile(cfg, pools)
-	if err != nil {
+	change, certsErr := certs.New(certs.Options{}).Prepare(cfg.Listeners)
+	if err := errors.Join(certsErr, err); err != nil {
 		return nil, nil, err
 	}
 	for _, pool := range pools.All() {
@@ -92,14 +101,20 @@ func compile(cfg *config.Config) (targets []health.Target, warnings []string, er
 			targets = append(targets, targetOf(b, cfg, rt))
 		}
 	}
-	return targets, rt.Warnings(time.Now()), nil
+	now := time.Now()
+	return targets, slices.Concat(change.Warnings(now), rt.Warnings(now)), nil
 }
 
-// parts takes an error apart that was joined of several.
+// parts takes an error apart that was joined of several, which may have been
+// joined themselves.
 func parts(err error) []error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if joined, ok := e.(interface{ Unwrap() []error }); ok {
-			return joined.Unwrap()
+			var list []error
+			for _, part := range joined.Unwrap() {
+				list = append(list, parts(part)...)
+			}
+			return list
 		}
 	}
 	return []error{err}

@@ -147,6 +147,15 @@ func (a *app) backendSamples() []metrics.BackendSample {
 	return out
 }
 
+// certificateSamples is what a scrape of /metrics asks.
+func (a *app) certificateSamples() []metrics.CertificateSample {
+	var out []metrics.CertificateSample
+	for _, c := range a.certs.List() {
+		out = append(out, metrics.CertificateSample{Name: c.Name, Key: c.Key, Expires: c.Expires})
+	}
+	return out
+}
+
 // relaySample is what a scrape of /metrics asks.
 func (a *app) relaySample() metrics.RelaySample {
 	s := a.relay.Stats()

@@ -47,6 +47,7 @@ func (a *app) stop(deadline time.Duration) {
 		defer close(rest)
 		a.relay.Close()
 		a.prober.Close()
+		a.certs.Close()
 		a.proxy.Close()
 		a.reports.Close()
 		if a.admin != nil {

@@ -1,0 +1,182 @@
+package certs
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
+)
+
+// The codes of what goes wrong with certificates that are in use.
+var (
+	codeKept    = explain.Named("certificate_kept")
+	codeEnds    = explain.Named("certificate_ends")
+	codeExpired = explain.Named("certificate_expired")
+)
+
+// Options are what a [Store] works with.
+type Options struct {
+	// Log gets a line for each certificate that comes into force, and what is
+	// wrong with one. Nil: none.
+	Log *slog.Logger
+	// Loaded is told of every certificate that was read to be used, and of
+	// every time that one could not be. Nil: nobody.
+	Loaded func(ok bool)
+}
+
+// Store is the certificates of a process. Its methods may be called from any
+// goroutine.
+type Store struct {
+	log     *slog.Logger
+	loaded  func(ok bool)
+	tickets tickets
+
+	mu       sync.Mutex
+	prepared *Change // guarded by mu: the last
+	running  *Change // guarded by mu: the last that was committed
+	closed   bool    // guarded by mu
+
+	ending  chan struct{} // closed by Close
+	watched chan struct{} // closed when nobody watches any more; nil: nobody did. Guarded by mu
+}
+
+// New returns a Store without certificates. Close ends it, which only matters
+// once a Change was committed.
+func New(opts Options) *Store {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Loaded == nil {
+		opts.Loaded = func(bool) {}
+	}
+	return &Store{log: opts.Log, loaded: opts.Loaded, running: &Change{}, ending: make(chan struct{})}
+}
+
+// Close ends what Commit began, and returns when it has ended. Certificates
+// are served as before.
+func (s *Store) Close() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.ending)
+	}
+	watched := s.watched
+	s.mu.Unlock()
+	if watched != nil {
+		<-watched
+	}
+}
+
+// Change is a prepared change of a [Store].
+type Change struct {
+	store   *Store
+	servers map[string]*server // by the listener's name
+	sources []*source          // of all, each once, in the order of the configuration
+}
+
+// Prepare reads the files of all listeners. The error names every one in which
+// something is wrong, each behind its key; nothing has changed then. What it
+// returns comes into force by Commit, or is forgotten.
+func (s *Store) Prepare(listeners []config.Listener) (*Change, error) {
+	ch := &Change{store: s, servers: make(map[string]*server)}
+	known := make(map[string]*source) // listeners may share them
+	var errs []error
+	read := func(src *source) *source {
+		id := strings.Join(src.files, "\x00")
+		if known[id] == nil {
+			known[id] = src
+			ch.sources = append(ch.sources, src)
+			errs = append(errs, src.read())
+		}
+		return known[id]
+	}
+	for i, l := range listeners {
+		if l.TLS == nil {
+			continue
+		}
+		path := fmt.Sprintf("listeners[%d].tls", i)
+		server := newServer(l)
+		for j, p := range l.TLS.Certificates {
+			server.pairs = append(server.pairs, read(pairSource(fmt.Sprintf("%s.certificates[%d]", path, j), p)))
+		}
+		if file := l.TLS.ClientCA; file != "" {
+			server.clients = read(clientSource(path+".client_ca", file))
+		}
+		ch.servers[l.Name] = server
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.loaded(false)
+		return nil, err
+	}
+	for _, server := range ch.servers {
+		server.refresh(&s.tickets)
+	}
+	s.mu.Lock()
+	s.prepared = ch
+	s.mu.Unlock()
+	return ch, nil
+}
+
+// Config returns the TLS of a listener as it was prepared last, nil if it has
+// none: what listener.Set.Prepare asks between this package's Prepare and
+// Commit. It must not be changed.
+func (s *Store) Config(l config.Listener) *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared == nil || s.prepared.servers[l.Name] == nil {
+		return nil
+	}
+	return s.prepared.servers[l.Name].entry
+}
+
+// Warnings lists what is legal and probably not meant, each behind its key:
+// above all certificates that clients will not take, or not for long.
+func (ch *Change) Warnings(now time.Time) []string {
+	var list []string
+	for _, src := range ch.sources {
+		if src.cert == nil {
+			continue
+		}
+		if _, text := src.cert.validity(now); text != "" {
+			list = append(list, text)
+		}
+		list = append(list, src.cert.remarks...)
+	}
+	return list
+}
+
+// Commit brings the change into force, and has its files looked at from now
+// on. It cannot fail.
+func (ch *Change) Commit() {
+	s := ch.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, src := range ch.sources {
+		if src.cert != nil && !s.running.has(src.cert) {
+			s.announce(src.cert)
+		}
+	}
+	s.running = ch
+	s.tickets.keep(ch)
+	s.warn(time.Now())
+	if s.watched == nil && !s.closed && len(ch.sources) > 0 {
+		s.watched = make(chan struct{})
+		go s.watch()
+	}
+}
+
+// has tells whether the change has the certificate under any key.
+func (ch *Change) has(cert *certificate) bool {
+	for _, src := range ch.sources {
+		if src.cert != nil && src.cert.same(cert) {
+			return true
+		}
+	}
+	return false
+}
