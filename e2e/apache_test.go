@@ -80,7 +80,7 @@ func sideCases() []sideCase {
 		{"CONNECT", head("CONNECT game.example:443 HTTP/1.1", host, "Connection: close"),
 			"Neither is a forward proxy: Apache gives the application a request for `/`, Holdfast says that it does not do that"},
 		{"A request target with ..", get("/chat/../office/"),
-			"Apache resolves dots before it looks at its rules; see the page on paths in configuration.md for what Holdfast does"},
+			"Apache resolves the dots and serves what is found then; Holdfast refuses a path that server and balancer could read in two ways"},
 	}
 }
 
@@ -148,10 +148,11 @@ const apacheHead = `# Beside Apache
 
 <!-- Written by scripts/apache-side-by-side.sh, that is go test ./e2e -run TestBesideApache -update-apache. -->
 
-The same requests through Debian's Apache 2.4 with a guide's configuration (` + "`ProxyPass`, `ProxyPassReverse`, `ProxyPreserveHost On`" + `,
-virtual hosts, ` + "`Require ip`, `AuthType Basic`, `ProxyTimeout`" + `) and through Holdfast with the counterparts of
-[from-apache.md](from-apache.md). A test sends them to both where Apache is installed, and fails if an answer differs and
-is not explained here. Bodies of refusals are left out: Apache's are pages of HTML, Holdfast's one line with a code.
+The same requests through Debian's Apache 2.4 with a guide's configuration (` + "`ProxyPass`, `ProxyPassReverse`" + `,
+` + "`ProxyPreserveHost On`, virtual hosts, `Require ip`, `AuthType Basic`, `ProxyTimeout`" + `) and through Holdfast with the
+counterparts of [from-apache.md](from-apache.md). A test sends them to both where Apache is installed, and fails if an
+answer differs and is not explained here. Bodies of refusals are left out: Apache's are pages of HTML, Holdfast's one
+line with a code.
 
 | Request | Apache | Holdfast | |
 |---|---|---|---|
