@@ -88,8 +88,9 @@ type Route struct {
 	Headers          Headers   `koanf:"headers"`
 	Forwarded        bool      `koanf:"forwarded"` // RFC 7239, beside X-Forwarded-*
 
-	Timeouts RouteTimeouts `koanf:"timeouts"`
-	Retries  int           `koanf:"retries"`
+	Timeouts  RouteTimeouts `koanf:"timeouts"`
+	Retries   int           `koanf:"retries"`
+	WebSocket WebSocket     `koanf:"websocket"`
 }
 
 // RouteTimeouts bound how long a backend may take.
@@ -98,6 +99,30 @@ type RouteTimeouts struct {
 	Response time.Duration `koanf:"response"` // request's end to answer's header: 504
 	Body     time.Duration `koanf:"body"`     // silence within an answer's body
 	Idle     time.Duration `koanf:"idle"`     // silence both ways on an upgraded socket; 0: for ever
+}
+
+// WebSocket is what a route does with the frames of its sockets. Bounds are on
+// what clients send, as it is on the wire; 0: none.
+type WebSocket struct {
+	PingInterval time.Duration `koanf:"ping_interval"` // silence before a Ping; 0: no Pings
+	PingBackend  bool          `koanf:"ping_backend"`  // the backend too
+
+	MaxMessageBytes   Bytes  `koanf:"max_message_bytes"` // over its fragments: 1009
+	MaxFrameBytes     Bytes  `koanf:"max_frame_bytes"`   // 1009
+	MessagesPerSecond int    `koanf:"messages_per_second"`
+	MessagesBurst     int    `koanf:"messages_burst"` // 0: a second's worth
+	BytesPerSecond    Bytes  `koanf:"bytes_per_second"`
+	BytesBurst        Bytes  `koanf:"bytes_burst"` // 0: a second's worth
+	OverLimit         string `koanf:"over_limit"`  // close (1008) | throttle
+	Strict            bool   `koanf:"strict"`      // frames must be well formed: 1002
+	CheckUTF8         bool   `koanf:"check_utf8"`  // uncompressed text must be UTF-8: 1007
+}
+
+// Guarded tells whether frames are judged. Whatever is asked of them, they
+// must then be well formed too: what is not cannot be measured.
+func (w *WebSocket) Guarded() bool {
+	return w.Strict || w.CheckUTF8 || w.MaxMessageBytes > 0 || w.MaxFrameBytes > 0 ||
+		w.MessagesPerSecond > 0 || w.BytesPerSecond > 0
 }
 
 // Pool is a set of backends that can stand in for each other.

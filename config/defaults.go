@@ -32,6 +32,7 @@ func (r *Route) setDefaults() {
 		Body:     60 * time.Second,
 		Idle:     10 * time.Minute,
 	}
+	r.WebSocket.OverLimit = "close"
 }
 
 func (p *Pool) setDefaults() {

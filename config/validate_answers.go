@@ -37,7 +37,7 @@ func (v validator) routeKind(path string, r Route, pools map[string]Pool) {
 
 // idle warns of keys that are for backends, on a route that has none.
 func (v validator) idle(path, kind string, r Route) {
-	keys := []string{"preserve_host", "rewrite_redirects", "forwarded", "timeouts", "retries", "headers.request"}
+	keys := []string{"preserve_host", "rewrite_redirects", "forwarded", "timeouts", "retries", "websocket", "headers.request"}
 	if r.Respond != nil {
 		keys = append(keys, "strip_prefix", "rewrite")
 	}

@@ -42,6 +42,7 @@ func (v validator) routes(c *Config) {
 			v.check(path+".timeouts.idle", "%s is negative, write 0 for no limit, or a time such as 10m", r.Timeouts.Idle)
 		}
 		v.between(path+".retries", r.Retries, 0, maxRetries)
+		v.webSocket(path+".websocket", r.WebSocket)
 	}
 }
 

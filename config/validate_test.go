@@ -131,6 +131,17 @@ func TestValidateRoutes(t *testing.T) {
 	f(one("retries: -1"), `routes[0].retries: -1 is out of range, write 0 to 7`)
 	f(one("retries: 8"), `routes[0].retries: 8 is out of range, write 0 to 7`)
 	f(one("retries: 0"), nil...)
+
+	f(one("websocket: {ping_interval: 10ms, max_message_bytes: -1, max_frame_bytes: -1, over_limit: queue}"),
+		`routes[0].websocket.max_frame_bytes: -1 is negative, write 0 for no limit`,
+		`routes[0].websocket.max_message_bytes: -1 is negative, write 0 for no limit`,
+		`routes[0].websocket.over_limit: "queue" is not known, use one of close, throttle`,
+		`routes[0].websocket.ping_interval: 10ms is below 100ms, write 0 for no Pings, or a time such as 30s`)
+	f(one("websocket: {ping_backend: true, messages_burst: 5, bytes_per_second: 5GiB}"),
+		`routes[0].websocket.bytes_per_second: 5368709120 is above 4294967296, write 0 for no limit`,
+		`routes[0].websocket.messages_burst: it does nothing without messages_per_second, write that too`,
+		`routes[0].websocket.ping_backend: it does nothing without ping_interval, write that too, such as 30s`)
+	f(one("websocket: {ping_interval: 30s, messages_per_second: 5, messages_burst: 5}"), nil...)
 }
 
 func TestValidatePools(t *testing.T) {

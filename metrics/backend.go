@@ -35,8 +35,11 @@ type probeCount struct{ ok, failed atomic.Uint64 }
 type backendCollector struct {
 	source atomic.Pointer[func() []BackendSample]
 
-	mu     sync.Mutex // guards probes
+	mu     sync.Mutex // guards probes and known
 	probes map[backendKey]*probeCount
+
+	trips *prometheus.HistogramVec // of those in known
+	known map[backendKey]struct{}  // guarded by mu
 
 	up, mode, weight, active, changed, probed *prometheus.Desc
 }
@@ -47,6 +50,12 @@ func newBackendCollector() *backendCollector {
 	}
 	return &backendCollector{
 		probes: make(map[backendKey]*probeCount),
+		known:  make(map[backendKey]struct{}),
+		trips: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "holdfast_socket_round_trip_seconds",
+			Help:    "Time that a Ping of Holdfast's took to be answered, by the backend of the socket and the side that answered: client or backend.",
+			Buckets: latencyBuckets[:len(latencyBuckets)-1],
+		}, []string{"pool", "backend", "side"}),
 		up: desc("holdfast_backend_up",
 			"1 when health checks find the backend up, or none are configured."),
 		mode: desc("holdfast_backend_mode",
@@ -86,6 +95,35 @@ func (m *Metrics) Probe(pool, backend string, ok bool, d time.Duration) {
 	m.probeDuration.WithLabelValues(pool).Observe(d.Seconds())
 }
 
+// RoundTrip counts one answered Ping of a socket to that backend, which
+// answered itself, or its client did. It takes locks, for a few instructions.
+// The counts of a backend that SetBackends' function no longer names are
+// forgotten at the next scrape.
+func (m *Metrics) RoundTrip(pool, backend string, itself bool, d time.Duration) {
+	side := "client"
+	if itself {
+		side = "backend"
+	}
+	c := m.backends
+	c.mu.Lock()
+	c.known[backendKey{pool, backend}] = struct{}{}
+	c.mu.Unlock()
+	c.trips.WithLabelValues(pool, backend, side).Observe(d.Seconds())
+}
+
+// collectTrips exports round trips as collectProbes does probes.
+func (c *backendCollector) collectTrips(ch chan<- prometheus.Metric, current map[backendKey]bool) {
+	c.mu.Lock()
+	for key := range c.known {
+		if current != nil && !current[key] {
+			delete(c.known, key)
+			c.trips.DeletePartialMatch(prometheus.Labels{"pool": key.pool, "backend": key.backend})
+		}
+	}
+	c.mu.Unlock()
+	c.trips.Collect(ch)
+}
+
 func (c *backendCollector) probe(key backendKey) *probeCount {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,12 +139,14 @@ func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed} {
 		ch <- desc
 	}
+	c.trips.Describe(ch)
 }
 
 func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 	source := c.source.Load()
 	if source == nil {
 		c.collectProbes(ch, nil)
+		c.collectTrips(ch, nil)
 		return
 	}
 	current := make(map[backendKey]bool)
@@ -133,6 +173,7 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	c.collectProbes(ch, current)
+	c.collectTrips(ch, current)
 }
 
 // collectProbes exports the probes of the current backends and forgets the

@@ -71,11 +71,13 @@ var ends = [...]map[string]explain.Code{
 		"tls error":     explain.Named("backend_vanished"),
 		"end of stream": explain.Named("backend_vanished"),
 	},
-	relay.ByHoldfast: {
+	relay.ByHoldfast: frameEnds(map[string]explain.Code{
 		"idle timeout":            explain.Named("idle_timeout"),
 		"server is shutting down": explain.Named("shut_down"),
 		"stopped":                 explain.Named("shut_down"),
-	},
+		relay.ClientSilent:        explain.Named("client_silent"),
+		relay.BackendSilent:       explain.Named("backend_silent"),
+	}),
 }
 
 // codeOfEnd returns the code of a socket's end; 0: it was in order.

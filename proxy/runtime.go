@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/relay"
 )
 
 // Runtime is one configuration, compiled: what a request needs to know, found
@@ -55,6 +57,9 @@ type route struct {
 	rewrite      *rewrite // after strip; nil: the path stays
 	shape        *shape   // nil: nothing else changes
 	timeouts     config.RouteTimeouts
+	ping         time.Duration // silence before a Ping to the client; 0: none
+	pingBackend  bool
+	frames       *relay.Guard // nil: nobody judges them
 	retries      int
 	guard        *guard // nil: anybody may come in
 
@@ -133,6 +138,9 @@ func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*r
 		strip:        strings.TrimRight(r.StripPrefix, "/"),
 		timeouts:     r.Timeouts,
 		retries:      r.Retries,
+		ping:         r.WebSocket.PingInterval,
+		pingBackend:  r.WebSocket.PingBackend,
+		frames:       compileFrames(r.WebSocket),
 	}
 	var err error
 	if compiled.local, err = compileLocal(r); err != nil {

@@ -77,6 +77,12 @@ func (s *socket) Opened() {
 	s.route.metrics.SocketOpened()
 }
 
+// RoundTrip implements [relay.Owner].
+func (s *socket) RoundTrip(side int, d time.Duration) {
+	b := s.lease.Backend()
+	s.p.metrics.RoundTrip(s.route.pool.Name(), b.Name(), side == relay.Backend, d)
+}
+
 // Closed implements [relay.Owner].
 func (s *socket) Closed(sum relay.Summary) {
 	s.release()

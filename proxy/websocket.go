@@ -174,6 +174,7 @@ func (s *socket) dial() {
 				Client: s.fd, ClientTLS: c.tls, Used: c.used, Early: c.early,
 				Backend: addr, BackendTLS: up.tls, Request: c.head,
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
+				Ping: s.route.ping, PingBackend: s.route.pingBackend, Guard: s.route.frames,
 				Owner: s,
 			})
 		}

@@ -64,6 +64,7 @@ func (l *loop) newPair(c *Call, now int64) *pair {
 		began: now,
 		due:   now + max(1, min(c.Connect, c.Answer).Milliseconds()),
 		idle:  c.Idle.Milliseconds(),
+		watch: newWatch(c),
 		call: &dial{
 			early:  c.Early,
 			answer: now + max(1, c.Answer.Milliseconds()),
@@ -215,6 +216,9 @@ func (l *loop) answer(p *pair, data []byte) {
 		l.fail(p, Failure{Cause: NotUpgraded, Err: err, Received: bytes.Clone(data)})
 		return
 	}
+	if p.watch != nil {
+		p.watch.begin(head, l.now)
+	}
 	l.begin(p, out, data[len(head):])
 }
 
@@ -229,20 +233,18 @@ func (l *loop) begin(p *pair, first, early []byte) {
 	l.dialing.Add(-1)
 	l.pairs.Add(1)
 	l.wheel.disarm(p)
-	if limit := p.limit(); limit > 0 {
-		l.rearm(p, l.now+limit)
+	if due := p.callAt(); due > 0 {
+		l.rearm(p, due)
 	}
 	// Counted before the client can know.
 	p.owner.Opened()
-	if len(c.early) > 0 {
-		l.inspect(p, Client, c.early)
-		p.ends[Backend].pend = append(l.spare(), l.seal(&p.ends[Backend], c.early)...)
-	}
-	if len(early) > 0 {
-		first = append(first, l.inspect(p, Backend, early)...)
-	}
-	l.out = first[:0]
 	l.deliver(p, Client, first)
+	l.out = first[:0]
+	// What came early is dealt with as if it came now.
+	l.pass(p, Backend, early)
+	if p.state == open {
+		l.pass(p, Client, c.early)
+	}
 	l.turn(p)
 }
 

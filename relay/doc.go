@@ -21,12 +21,28 @@
 //	       │         └──────────────► Owner.Failed  (the client goes back)
 //	101    │ Owner.Answer, Owner.Opened
 //	       ▼
-//	     open ──── Farewell, silence ──► leaving   (Close sent to the client)
+//	     open ──── End, Farewell, ─────► leaving   (a Close is sent, or waits
+//	       │       silence, a fault         │       for the end of a frame)
 //	       │                                │
 //	       │ both ended, or one reset       │ both ended, or its time is up
 //	       └──────────────┬─────────────────┘
 //	                      ▼
 //	                Owner.Closed
+//
+// # Frames
+//
+// A Scanner knows where frames end, and that is where the relay says something
+// of its own, a Close or a Ping, masked towards the backend: between two
+// frames, so between the fragments of a message too, never inside one. A pair
+// with Call.Guard or Call.Ping sends what it carries through a sieve in each
+// direction, which walks the same headers, holds one back until it is whole,
+// judges it, and takes answers to our Pings out; payloads pass in place, and
+// are read for UTF-8 only. A client above its rate with Guard.Throttle is not
+// read until there is room; what one read had brought is kept for it.
+//
+// Pings go to a side that has sent nothing for Call.Ping: at once, and at 1.44
+// times that. It is given up at 1.88 times, unless it is still taking, byte by
+// byte, what was sent before the Ping.
 //
 // # TLS
 //
@@ -63,11 +79,18 @@
 //	                           WebSocket has an ending of its own
 //	breaks a rule of TLS       as RST; it is told by an alert
 //	takes no more bytes        nothing is lost: the other is not read meanwhile
-//	silent for Idle            client: Close 1001, then FIN. backend: FIN
-//	Farewell                   client: Close with that code on a frame boundary;
-//	                           what it still sends, its Close included, reaches
-//	                           the backend; then FIN to both. Past the deadline:
-//	                           both are closed
+//	End, Farewell, and both    client: Close with that code on a frame boundary;
+//	silent for Idle (1001)     what it still sends, its Close included, reaches
+//	                           the backend. If it ends without one, or the time
+//	                           is up, the backend reads the same Close from us.
+//	                           Then FIN to both
+//	breaks a rule of Guard     both: Close with the fault's code, each behind the
+//	                           frame that is under way to it; nothing else
+//	                           passes. A side that is in the middle of the
+//	                           faulty frame reads its FIN. A second later, or
+//	                           once both have answered: FIN to both
+//	answers no Ping            as a fault, with 1001; a side that acknowledges
+//	                           nothing is reset
 //	client ends while the      backend: closed before the WebSocket began
 //	backend is still dialled
 package relay

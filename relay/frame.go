@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,15 @@ const (
 	Pong
 	Reserved // any opcode that RFC 6455 does not define
 	kinds
+)
+
+// Opcodes that the relay itself deals with.
+const (
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xa
 )
 
 // KindNames are the frame kinds as metrics and logs name them, by index.
@@ -178,10 +188,9 @@ func headerSize(b1 byte) int {
 	return n
 }
 
-// appendClose appends an unmasked Close frame, as a server sends it (RFC 6455,
-// section 5.5.1). The reason is cut to the 123 bytes that fit, between two
-// characters of it.
-func appendClose(dst []byte, code uint16, reason string) []byte {
+// appendClose appends a Close frame for a side (RFC 6455, section 5.5.1). The
+// reason is cut to the 123 bytes that fit, between two characters of it.
+func appendClose(dst []byte, to int, code uint16, reason string) []byte {
 	if len(reason) > 123 {
 		n := 123
 		for n > 0 && !utf8.RuneStart(reason[n]) {
@@ -189,7 +198,33 @@ func appendClose(dst []byte, code uint16, reason string) []byte {
 		}
 		reason = reason[:n]
 	}
-	dst = append(dst, 0x88, byte(2+len(reason)))
-	dst = binary.BigEndian.AppendUint16(dst, code)
-	return append(dst, reason...)
+	var payload [125]byte
+	binary.BigEndian.PutUint16(payload[:], code)
+	n := copy(payload[2:], reason)
+	return appendControl(dst, to, opClose, payload[:2+n])
+}
+
+// appendPing appends a Ping frame for a side.
+func appendPing(dst []byte, to int, payload uint64) []byte {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], payload)
+	return appendControl(dst, to, opPing, b[:])
+}
+
+// appendControl appends a control frame of at most 125 bytes of payload,
+// masked if it is for the backend: there the relay is a client (RFC 6455,
+// section 5.3).
+func appendControl(dst []byte, to int, op byte, payload []byte) []byte {
+	if to == Client {
+		dst = append(dst, 0x80|op, byte(len(payload)))
+		return append(dst, payload...)
+	}
+	var key [4]byte
+	binary.NativeEndian.PutUint32(key[:], rand.Uint32()) // #nosec G404 -- ChaCha8 with a seed from the system
+	dst = append(dst, 0x80|op, 0x80|byte(len(payload)))
+	dst = append(dst, key[:]...)
+	for i, c := range payload {
+		dst = append(dst, c^key[i%4])
+	}
+	return dst
 }

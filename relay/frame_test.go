@@ -180,7 +180,7 @@ func TestScannerNextStopsAtBoundaries(t *testing.T) {
 func TestAppendCloseIsOneFrame(t *testing.T) {
 	long := string(make([]byte, 300))
 	for _, reason := range []string{"", "server is restarting", long} {
-		b := appendClose(nil, 1001, reason)
+		b := appendClose(nil, Client, 1001, reason)
 		_, code, closed, boundary, ends := reference(b)
 		if !closed || !boundary || code != 1001 || len(ends) != 1 || len(b) > 127 {
 			t.Fatalf("reason of %d bytes: code %d, closed %v, boundary %v, %d bytes", len(reason), code, closed, boundary, len(b))

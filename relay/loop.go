@@ -185,21 +185,35 @@ func (l *loop) expire(p *pair) {
 	case dialing:
 		l.late(p)
 	case leaving:
+		if l.now < p.deadline {
+			l.rearm(p, p.deadline)
+			l.turn(p) // a client above its rate may go on
+			return
+		}
+		l.tell(p, Backend)
 		l.end(p, neither)
 	case open:
 		limit := p.limit()
 		switch {
-		case p.dying:
+		case p.dying && l.now >= p.deadline:
 			l.end(p, neither)
+			return
 		case p.halfGone():
 			l.await(p, limit)
-		case limit == 0:
-		case l.now-p.last < limit:
-			l.rearm(p, p.last+limit)
+			return
+		case limit == 0 || l.now-p.last < limit:
 		case p.ends[Client].eof || p.ends[Backend].eof:
 			l.end(p, neither)
+			return
 		default:
-			l.leave(p, 1001, "idle timeout", l.now+lastWords.Milliseconds())
+			l.leave(p, faultIdle, l.now+lastWords.Milliseconds())
+			return
+		}
+		if p.watch != nil {
+			l.tend(p)
+		}
+		if due := p.callAt(); due > 0 && p.state == open {
+			l.rearm(p, due)
 		}
 	}
 }
@@ -209,6 +223,13 @@ func (l *loop) rearm(p *pair, due int64) {
 	l.wheel.disarm(p)
 	p.due = due
 	l.wheel.arm(p)
+}
+
+// sooner has the wheel call p at due, if not before.
+func (l *loop) sooner(p *pair, due int64) {
+	if p.wheel < 0 || due < p.due {
+		l.rearm(p, due)
+	}
 }
 
 // cut ends a pair at once.

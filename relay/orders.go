@@ -59,7 +59,7 @@ func (l *loop) farewell(f *farewell) {
 	i := 0
 	l.post(func() bool {
 		l.bye = f
-		more := l.table.some(i, func(p *pair) { l.leave(p, f.code, f.reason, l.at(f.at)) })
+		more := l.table.some(i, func(p *pair) { l.leave(p, &f.Fault, l.at(f.at)) })
 		i++
 		return more
 	})
@@ -72,7 +72,7 @@ func (l *loop) dismiss(id uint64, f *farewell) bool {
 		return false
 	}
 	l.post(func() bool {
-		l.leave(p, f.code, f.reason, l.at(f.at))
+		l.leave(p, &f.Fault, l.at(f.at))
 		return false
 	})
 	return true

@@ -42,7 +42,7 @@ func TestEnd(t *testing.T) {
 		testkit.Eventually(t, 5*time.Second, func() bool { return all(t, r)[mine].Leaving }, "order to arrive")
 		r.End(mine, 1000, "too late", 10*time.Second)
 		send(t, a.backend, frame[500:])
-		expect(t, a.client, string(frame[500:])+string(appendClose(nil, 1012, "service restart")))
+		expect(t, a.client, string(frame[500:])+string(appendClose(nil, Client, 1012, "service restart")))
 		_ = a.client.Close()
 		_ = a.backend.Close()
 		s := within(t, "Closed", a.owner.closed)
@@ -67,7 +67,7 @@ func TestEndIsFinal(t *testing.T) {
 		j := r.join(t, func(k *Call) { k.ID = id })
 		began := time.Now()
 		r.End(id, 4001, "kicked", 200*time.Millisecond)
-		expect(t, j.client, string(appendClose(nil, 4001, "kicked")))
+		expect(t, j.client, string(appendClose(nil, Client, 4001, "kicked")))
 		s := within(t, "Closed", j.owner.closed)
 		if d := time.Since(began); d < 200*time.Millisecond || s.Code != 4001 {
 			t.Fatalf("ended after %v with %+v", d, s)
@@ -133,7 +133,7 @@ func TestOrdersFromManyGoroutines(t *testing.T) {
 			readers.Go(func() {
 				_ = j.client.SetReadDeadline(time.Now().Add(20 * time.Second))
 				b, err := io.ReadAll(j.client)
-				if want := string(appendClose(nil, 1012, "moved")); string(b) != want {
+				if want := string(appendClose(nil, Client, 1012, "moved")); string(b) != want {
 					t.Errorf("client read %q (%v), want %q", b, err, want)
 				}
 			})

@@ -14,7 +14,7 @@ type state uint8
 const (
 	dialing state = iota // the backend has not agreed yet
 	open
-	leaving // a Close is on its way to the client, or waits for a boundary
+	leaving // a Close is on its way, or waits for the end of a frame
 	dead
 )
 
@@ -28,6 +28,8 @@ type end struct {
 	shut     bool // our FIN was sent to it
 	broken   bool // an error was reported for it
 	gone     bool // it takes no more
+	telling  bool // it is to read a Close of ours
+	told     bool // that was put into its stream, or need not be
 	scan     Scanner
 	frames   uint64        // that it sent
 	bytes    uint64        // that it sent
@@ -42,12 +44,10 @@ type pair struct {
 	ends    [2]end
 	state   state
 	adopted bool // its opener is done with it
-	said    bool // a Close has been put into the stream to the client, or need not be
 	queued  bool // in the loop's list of pairs with work left
 	dying   bool // a side was reset while the other took nothing
 	noted   bool // ender and reason are settled
 	ender   Ender
-	code    uint16 // of the farewell
 	wheel   int16  // its slot in the wheel, -1: none
 	slot    uint32 // in the table
 	gen     uint32 // of that slot
@@ -55,12 +55,16 @@ type pair struct {
 	id     uint64
 	owner  Owner
 	reason string
+	fault  *Fault // what it is leaving for
+	watch  *watch // nil: its frames are counted, and that is all
 
 	// Milliseconds on the loop's clock.
 	last  int64 // a byte last came, or the pair began
 	began int64 // Open, and once open the 101
 	due   int64 // the wheel calls at this time or later
 	idle  int64 // 0: no limit
+	// When a pair that is leaving or dying is closed; 0: it is neither.
+	deadline int64
 
 	next, prev *pair // in a slot of the wheel
 	after      *pair // in the loop's list of pairs to adopt
@@ -100,9 +104,35 @@ func (p *pair) limit() int64 {
 	return p.idle
 }
 
+// callAt returns when the wheel is to call an open pair, 0: never.
+func (p *pair) callAt() (due int64) {
+	sooner := func(t int64) {
+		if due == 0 || t < due {
+			due = t
+		}
+	}
+	if limit := p.limit(); limit > 0 {
+		sooner(p.last + limit)
+	}
+	if p.deadline > 0 {
+		sooner(p.deadline)
+	}
+	if w := p.watch; w != nil {
+		for side := range w.vitals {
+			if t := w.vitals[side].next; t > 0 {
+				sooner(t)
+			}
+		}
+		if len(w.rest) > 0 {
+			sooner(w.until)
+		}
+	}
+	return due
+}
+
 // live tells what the pair is.
 func (p *pair) live(now int64) Live {
-	return Live{
+	live := Live{
 		ID:      p.id,
 		Owner:   p.owner,
 		Bytes:   [2]uint64{p.ends[Client].bytes, p.ends[Backend].bytes},
@@ -111,6 +141,10 @@ func (p *pair) live(now int64) Live {
 		Idle:    time.Duration(now-p.last) * time.Millisecond,
 		Leaving: p.state == leaving,
 	}
+	if w := p.watch; w != nil {
+		live.RoundTrip = [2]time.Duration{w.vitals[Client].trip, w.vitals[Backend].trip}
+	}
+	return live
 }
 
 // summary tells what the pair was.
@@ -124,11 +158,11 @@ func (p *pair) summary(now int64) Summary {
 		s.Bytes[side] = p.ends[side].bytes
 		s.Frames[side] = p.ends[side].frames
 	}
-	switch p.ender {
-	case ByHoldfast:
-		s.Code = p.code
-	default:
+	switch {
+	case p.ender != ByHoldfast:
 		s.Code = p.ends[p.ender].scan.CloseCode()
+	case p.fault != nil:
+		s.Code = p.fault.Code
 	}
 	if s.Code == 0 {
 		s.Code = 1006

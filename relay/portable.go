@@ -18,9 +18,10 @@ import (
 
 // portable is the engine for systems without epoll: two goroutines a pair and
 // blocking reads and writes. It is meant for development; what is fast is the
-// loop. Three things it does otherwise: a client that leaves during the
-// handshake is noticed by its end only, a reset drops what was on its way, and
-// a farewell lets handshakes run to their own deadlines.
+// loop. Four things it does otherwise: a client that leaves during the handshake
+// is noticed by its end only, a reset drops what was on its way, a farewell lets
+// handshakes run to their own deadlines, and a side that takes what was sent
+// before a Ping too slowly is not told from one that is silent.
 type portable struct {
 	mu     sync.Mutex // guards joints, bye
 	joints map[uint64]*joint
@@ -43,7 +44,7 @@ func (e *portable) farewell(f *farewell) {
 	e.bye = f
 	e.mu.Unlock()
 	for _, j := range e.all() {
-		j.leave(f.code, f.reason, time.Until(f.at))
+		j.leave(&f.Fault, time.Until(f.at))
 	}
 }
 
@@ -72,13 +73,22 @@ type joint struct {
 	began time.Time
 	last  atomic.Int64 // nanoseconds since began
 
-	// toClient serialises what is written to the client, so that a Close goes
-	// in between two frames. It guards scans[Backend] and said.
-	toClient sync.Mutex
-	said     bool
-	bye      atomic.Pointer[farewell] // set once
+	// out, by the side that is written to, keeps frames of ours between two of
+	// its peer's. It guards what is known of the peer: its scan and its sieve;
+	// and telling and told of the side.
+	out     [2]sync.Mutex
+	telling [2]bool
+	told    [2]bool
+	scans   [2]Scanner
+	sieves  *[2]sieve // nil: frames are counted, and that is all
 
-	scans  [2]Scanner
+	bye     atomic.Pointer[Fault] // set once
+	severed atomic.Bool
+	over    chan struct{} // closed when the sockets are
+	once    sync.Once
+	every   time.Duration // between Pings; 0: none
+	vitals  [2]pulse
+
 	bytes  [2]atomic.Uint64
 	frames [2]atomic.Uint64
 	eof    [2]atomic.Bool
@@ -95,6 +105,7 @@ func (j *joint) note(by Ender, reason string) {
 }
 
 func (j *joint) cut() {
+	j.once.Do(func() { close(j.over) })
 	_ = j.below[Client].Close()
 	_ = j.below[Backend].Close()
 }
@@ -181,9 +192,10 @@ func (e *portable) dial(c *Call, client net.Conn) {
 		return
 	}
 	j := &joint{
-		e: e, id: c.ID, owner: c.Owner, idle: c.Idle, began: time.Now(),
+		e: e, id: c.ID, owner: c.Owner, idle: c.Idle, began: time.Now(), over: make(chan struct{}),
 		conns: [2]net.Conn{from, to}, below: [2]net.Conn{client, conn},
 	}
+	j.watch(c, head)
 	e.mu.Lock()
 	if e.bye != nil {
 		e.mu.Unlock()
@@ -206,18 +218,20 @@ func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	if j.idle > 0 {
 		j.timer.Reset(j.idle)
 	}
+	j.beginPings()
+	if _, err := j.conns[Client].Write(answer); err != nil {
+		j.broke(Client)
+	}
 	var both sync.WaitGroup
 	both.Go(func() {
 		j.pump(Client, fromClient)
 	})
 	both.Go(func() {
-		if _, err := j.conns[Client].Write(answer); err != nil {
-			j.broke(Client)
-		}
 		j.pump(Backend, fromBackend)
 	})
 	both.Wait()
 	j.timer.Stop()
+	j.endPings()
 	for side := range j.conns {
 		if j.conns[side] != j.below[side] && !j.broken.Load() {
 			_ = j.conns[side].Close() // says so
@@ -241,7 +255,6 @@ func (j *joint) pump(from int, early []byte) {
 	for {
 		n, err := src.Read(buf)
 		if n > 0 {
-			j.last.Store(int64(time.Since(j.began)))
 			if !j.pass(from, buf[:n]) {
 				return
 			}
@@ -251,6 +264,9 @@ func (j *joint) pump(from int, early []byte) {
 		case errors.Is(err, io.EOF):
 			j.eof[from].Store(true)
 			j.note(ender(from), "end of stream")
+			if bye := j.bye.Load(); bye != nil {
+				j.tell(1-from, bye)
+			}
 			if h, ok := dst.(interface{ CloseWrite() error }); ok {
 				_ = h.CloseWrite()
 			}
@@ -264,49 +280,6 @@ func (j *joint) pump(from int, early []byte) {
 	}
 }
 
-// pass follows the frames in b and writes to the other side what it is to get.
-func (j *joint) pass(from int, b []byte) bool {
-	to := 1 - from
-	if to == Client {
-		j.toClient.Lock()
-		defer j.toClient.Unlock()
-	}
-	var t Tally
-	j.bytes[from].Add(uint64(len(b)))
-	j.e.bytes[from].Add(uint64(len(b)))
-	scan := &j.scans[from]
-	out := b
-	if bye := j.bye.Load(); to == Client && bye != nil {
-		out = nil
-		for len(b) > 0 {
-			n := scan.Next(b, &t)
-			if !j.said {
-				out = append(out, b[:n]...)
-				if scan.Boundary() {
-					j.said = true
-					out = appendClose(out, bye.code, bye.reason)
-				}
-			}
-			b = b[n:]
-		}
-	} else {
-		scan.Scan(b, &t)
-	}
-	j.frames[from].Add(t.Total())
-	j.e.tally(from, &t)
-	if scan.Closed() {
-		j.note(ender(from), "close frame")
-	}
-	if len(out) == 0 {
-		return true
-	}
-	if _, err := j.conns[to].Write(out); err != nil {
-		j.broke(to)
-		return false
-	}
-	return true
-}
-
 // broke ends the pair because a side was reset, and resets the other.
 func (j *joint) broke(side int) {
 	j.note(ender(side), "reset")
@@ -315,31 +288,6 @@ func (j *joint) broke(side int) {
 		_ = c.SetLinger(0)
 	}
 	j.cut()
-}
-
-// leave has the client read a Close between two frames and cuts the pair after
-// within. The first order stands, but for a time that is over later.
-func (j *joint) leave(code uint16, reason string, within time.Duration) {
-	first := j.bye.CompareAndSwap(nil, &farewell{code: code, reason: reason})
-	if first {
-		j.note(ByHoldfast, reason)
-	}
-	time.AfterFunc(within, j.cut)
-	if !first {
-		return
-	}
-	// A client that reads nothing holds the lock: the pair then ends by the
-	// deadline, or as soon as the frame in the way has passed.
-	go func() {
-		j.toClient.Lock()
-		defer j.toClient.Unlock()
-		if scan := &j.scans[Backend]; !j.said && scan.Boundary() {
-			j.said = true
-			if !scan.Closed() {
-				_, _ = j.conns[Client].Write(appendClose(nil, code, reason))
-			}
-		}
-	}()
 }
 
 func (j *joint) limit() time.Duration {
@@ -363,18 +311,20 @@ func (j *joint) silent() {
 		j.cut()
 		return
 	}
-	j.leave(1001, "idle timeout", lastWords)
+	j.leave(faultIdle, lastWords)
 }
 
 func (j *joint) summary() Summary {
 	now := j.live()
 	s := Summary{Bytes: now.Bytes, Frames: now.Frames, Ender: j.ender, Reason: j.reason, Opened: time.Since(j.began)}
-	j.toClient.Lock()
-	defer j.toClient.Unlock()
+	j.out[Client].Lock()
+	defer j.out[Client].Unlock()
+	j.out[Backend].Lock()
+	defer j.out[Backend].Unlock()
 	if j.ender != ByHoldfast {
 		s.Code = j.scans[j.ender].CloseCode()
 	} else if bye := j.bye.Load(); bye != nil {
-		s.Code = bye.code
+		s.Code = bye.Code
 	}
 	if s.Code == 0 {
 		s.Code = 1006

@@ -20,7 +20,7 @@ func (e *portable) dismiss(id uint64, f *farewell) bool {
 	if j == nil {
 		return false
 	}
-	j.leave(f.code, f.reason, time.Until(f.at))
+	j.leave(&f.Fault, time.Until(f.at))
 	return true
 }
 
@@ -43,5 +43,8 @@ func (j *joint) live() Live {
 		Age:     age,
 		Idle:    age - time.Duration(j.last.Load()),
 		Leaving: j.bye.Load() != nil,
+		RoundTrip: [2]time.Duration{
+			time.Duration(j.vitals[Client].trip.Load()), time.Duration(j.vitals[Backend].trip.Load()),
+		},
 	}
 }

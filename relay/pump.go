@@ -13,14 +13,18 @@ func (l *loop) turn(p *pair) {
 		return
 	}
 	c, b := &p.ends[Client], &p.ends[Backend]
-	if c.eof && b.eof && len(c.pend) == 0 && len(b.pend) == 0 {
+	if c.eof && b.eof && len(c.pend) == 0 && len(b.pend) == 0 || p.state == leaving && p.parted() {
 		l.end(p, neither)
 		return
 	}
-	if c.readable && len(b.pend) == 0 || b.readable && len(c.pend) == 0 {
+	if c.readable && b.takes() && (p.watch == nil || !p.watch.held(l.now)) || b.readable && c.takes() {
 		l.again(p)
 	}
 }
+
+// takes tells whether the other side may be read: nothing is pending for this
+// one, or what comes is not for it.
+func (e *end) takes() bool { return len(e.pend) == 0 || e.told }
 
 // again gives a pair another turn before the loop waits.
 func (l *loop) again(p *pair) {
@@ -35,7 +39,7 @@ func (l *loop) again(p *pair) {
 func (l *loop) pump(p *pair, from int) bool {
 	to := 1 - from
 	src, dst := &p.ends[from], &p.ends[to]
-	if len(dst.pend) > 0 && (!dst.writable || !l.flush(p, to)) {
+	if len(dst.pend) > 0 && (!dst.writable || !l.flush(p, to)) && !dst.told {
 		// src is not read meanwhile: back-pressure. A reset of src is seen all
 		// the same; what it said before has a moment to get through.
 		if src.broken && !p.dying {
@@ -50,7 +54,12 @@ func (l *loop) pump(p *pair, from int) bool {
 			l.broke(p, from) // after its end: it takes no more either
 			return p.state != dead
 		}
-		l.shut(p, to)
+		if len(dst.pend) == 0 {
+			l.shut(p, to)
+		}
+		return true
+	}
+	if p.watch != nil && from == Client && !l.resume(p) {
 		return true
 	}
 	for moved := 0; src.readable && moved < turnBytes; {
@@ -76,34 +85,64 @@ func (l *loop) pump(p *pair, from int) bool {
 			src.readable = false
 		}
 		moved += n
-		b = l.inspect(p, from, b)
+		b, f := l.inspect(p, from, b)
 		if dst.gone {
 			continue // nobody is there to get it
 		}
-		p.last = l.now
+		if p.watch == nil || p.watch.heard(from, l.now) {
+			p.last = l.now
+		}
 		if len(b) > 0 {
 			l.deliver(p, to, b)
-			if len(dst.pend) > 0 {
-				return true
-			}
+		}
+		switch w := p.watch; {
+		case f != nil:
+			l.sever(p, f)
+		case w == nil:
+		case len(w.rest) > 0:
+			return true
+		case w.vitals[to].wanted:
+			l.ping(p, to)
+		}
+		if !dst.takes() {
+			return true
 		}
 	}
 	return true
 }
 
-// ended takes note that a side has sent its FIN. dst has nothing pending.
+// pass sends on what a side had sent before the pair was open.
+func (l *loop) pass(p *pair, from int, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	b, f := l.inspect(p, from, b)
+	if len(b) > 0 {
+		l.say(p, 1-from, b)
+	}
+	if f != nil {
+		l.sever(p, f)
+	}
+}
+
+// ended takes note that a side has sent its FIN.
 func (l *loop) ended(p *pair, from int) {
 	src, dst := &p.ends[from], &p.ends[1-from]
 	src.eof, src.readable = true, false
 	p.note(ender(from), "end of stream")
-	if len(src.pend) == 0 && (dst.eof || src.scan.Closed() && dst.scan.Closed()) {
+	if p.state == leaving {
+		l.tell(p, 1-from)
+	}
+	if len(src.pend) == 0 && len(dst.pend) == 0 && (dst.eof || src.scan.Closed() && dst.scan.Closed()) {
 		// Both have ended, or both have said Close, after which nothing can
 		// follow (RFC 6455, section 1.4): a FIN of its own for the other side
 		// would be two more system calls.
 		l.end(p, neither)
 		return
 	}
-	l.shut(p, 1-from)
+	if len(dst.pend) == 0 {
+		l.shut(p, 1-from)
+	}
 	l.halved(p)
 }
 
@@ -111,16 +150,17 @@ func (l *loop) ended(p *pair, from int) {
 func (l *loop) halved(p *pair) {
 	if p.state == open {
 		p.last = l.now
-		l.rearm(p, l.now+p.limit())
+		l.rearm(p, p.callAt())
 	} else {
 		l.hasten(p)
 	}
 }
 
-// hasten gives a pair only a moment more.
+// hasten gives a pair that is leaving, or dying, only a moment more.
 func (l *loop) hasten(p *pair) {
-	if due := l.now + lastWords.Milliseconds(); p.wheel < 0 || due < p.due {
-		l.rearm(p, due)
+	if due := l.now + lastWords.Milliseconds(); p.deadline == 0 || due < p.deadline {
+		p.deadline = due
+		l.sooner(p, due)
 	}
 }
 
@@ -133,6 +173,11 @@ func (l *loop) broke(p *pair, from int) {
 	p.note(ender(from), src.fault())
 	src.eof, src.readable = true, false
 	l.lose(src)
+	if p.state == leaving {
+		l.tell(p, 1-from)
+		l.hasten(p)
+		return
+	}
 	if dst.gone || dst.eof || len(dst.pend) == 0 && sys.Unsent(int(dst.fd)) == 0 {
 		l.end(p, from)
 		return
@@ -141,7 +186,7 @@ func (l *loop) broke(p *pair, from int) {
 		l.shut(p, 1-from)
 	}
 	p.last = l.now
-	l.hasten(p)
+	l.sooner(p, l.now+lastWords.Milliseconds())
 }
 
 // await ends a pair of which one side was reset once the other has everything
@@ -177,28 +222,36 @@ func (l *loop) shut(p *pair, to int) {
 	}
 }
 
-// inspect follows the frames in b, which one side has sent, and returns what
-// of it the other side is to get: all of it, but for a backend's words to a
-// client that has been told Close.
-func (l *loop) inspect(p *pair, from int, b []byte) []byte {
-	src := &p.ends[from]
-	src.bytes += uint64(len(b))
+// inspect counts and follows what a side has sent.
+func (l *loop) inspect(p *pair, from int, b []byte) ([]byte, *Fault) {
+	p.ends[from].bytes += uint64(len(b))
 	l.bytes[from].Add(uint64(len(b)))
+	return l.follow(p, from, b)
+}
+
+// follow follows the frames in b, which one side has sent, and returns what of
+// it the other side is to get: all of it, but for what a sieve holds back and
+// for words to a side that is to read a Close; and the rule that it breaks.
+func (l *loop) follow(p *pair, from int, b []byte) (_ []byte, f *Fault) {
+	src := &p.ends[from]
 	var t Tally
-	if p.state == leaving && from == Backend {
-		b = l.parting(p, b, &t)
-	} else {
+	switch {
+	case p.ends[1-from].telling:
+		b = l.parting(p, from, b, &t)
+	case p.watch != nil:
+		b, f = l.sift(p, from, b, &t)
+	default:
 		src.scan.Scan(b, &t)
 	}
 	src.frames += t.Total()
 	l.tally(from, &t)
-	if src.scan.Closed() {
+	if f == nil && src.scan.Closed() {
 		p.note(ender(from), "close frame")
 		if p.state == leaving && from == Client {
 			l.hasten(p) // its answer to the Close goes to the backend; that is all
 		}
 	}
-	return b
+	return b, f
 }
 
 // deliver sends b, which is the next thing for a side that has nothing
@@ -284,13 +337,14 @@ func (l *loop) end(p *pair, broken int) {
 		if broken != 1-side {
 			l.notify(e)
 		}
-		if broken == 1-side && sys.Unsent(int(e.fd)) == 0 {
+		if e.gone || broken == 1-side && sys.Unsent(int(e.fd)) == 0 {
 			sys.CloseReset(int(e.fd))
 		} else {
 			sys.Close(int(e.fd))
 		}
 		e.pend = nil
 	}
+	p.watch = nil
 	p.owner.Closed(s)
 	l.pairs.Add(-1) // last: Farewell waits for it
 }

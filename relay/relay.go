@@ -58,8 +58,17 @@ type Call struct {
 	// Connect bounds the connection, its TLS handshake included, Answer the
 	// time from Open to the backend's whole answer header. Both must be above 0.
 	Connect, Answer time.Duration
-	// Idle ends a pair that was silent both ways for this long; 0: never.
+	// Idle ends a pair that was silent both ways for this long; 0: never. With
+	// Ping only data frames count.
 	Idle time.Duration
+	// Ping is how long a client may be silent before it is sent a Ping. One
+	// that leaves two unanswered is given up before it has been silent for
+	// twice as long. 0: no Pings. PingBackend does the same with the backend.
+	Ping        time.Duration
+	PingBackend bool
+	// Guard judges the frames; nil: nobody does. It is borrowed until
+	// Owner.Failed or Owner.Closed, and not changed.
+	Guard *Guard
 	// ID names the pair for End and Each: not used before in this process,
 	// which a number of NewID is. 0: Open sets it to one.
 	ID uint64
@@ -68,7 +77,8 @@ type Call struct {
 }
 
 // Owner is told what becomes of a pair: Answer any number of times, then
-// either Failed once, or Opened and Closed once each. The methods are called
+// either Failed once, or Opened and Closed once each, with RoundTrip any number
+// of times between. The methods are called
 // on an event loop that thousands of sockets wait for, so they must not block.
 type Owner interface {
 	// Answer judges the header of the backend's answer, which ends with an
@@ -77,6 +87,9 @@ type Owner interface {
 	Answer(dst, head []byte) ([]byte, error)
 	// Opened tells that the answer is on its way to the client.
 	Opened()
+	// RoundTrip tells how long that side took to answer a Ping, between Opened
+	// and Closed.
+	RoundTrip(side int, d time.Duration)
 	// Failed tells that no WebSocket came about and gives back what is named
 	// in f.
 	Failed(f Failure)
@@ -210,9 +223,8 @@ type engine interface {
 
 // farewell is an order to end one pair, or every one.
 type farewell struct {
-	code   uint16
-	reason string
-	at     time.Time // deadline
+	Fault
+	at time.Time // deadline
 }
 
 var lastID atomic.Uint64
@@ -281,7 +293,7 @@ func (r *Relay) Stats() (s Stats) {
 // that id. Thousands of calls in a row wake a loop a few times, and other pairs
 // have their turns in between.
 func (r *Relay) End(id uint64, code uint16, reason string, grace time.Duration) bool {
-	f := &farewell{code: code, reason: reason, at: time.Now().Add(grace)}
+	f := &farewell{Fault{code, reason}, time.Now().Add(grace)}
 	for _, e := range r.engines {
 		if e.dismiss(id, f) {
 			return true
@@ -314,7 +326,7 @@ func (r *Relay) Farewell(ctx context.Context, code uint16, reason string) error 
 		deadline = time.Now().Add(24 * time.Hour)
 	}
 	for _, e := range r.engines {
-		e.farewell(&farewell{code: code, reason: reason, at: deadline})
+		e.farewell(&farewell{Fault{code, reason}, deadline})
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -31,17 +31,24 @@ type owner struct {
 	opened chan struct{}
 	failed chan Failure
 	closed chan Summary
+	trips  chan trip
+}
+
+type trip struct {
+	side int
+	took time.Duration
 }
 
 func newOwner() *owner {
 	return &owner{
 		answer: func(dst, head []byte) ([]byte, error) { return append(dst, head...), nil },
-		opened: make(chan struct{}, 1), failed: make(chan Failure, 1), closed: make(chan Summary, 1),
+		opened: make(chan struct{}, 1), failed: make(chan Failure, 1), closed: make(chan Summary, 1), trips: make(chan trip, 1000),
 	}
 }
 
 func (o *owner) Answer(dst, head []byte) ([]byte, error) { return o.answer(dst, head) }
 func (o *owner) Opened()                                 { o.opened <- struct{}{} }
+func (o *owner) RoundTrip(side int, d time.Duration)     { o.trips <- trip{side, d} }
 func (o *owner) Failed(f Failure)                        { o.failed <- f }
 func (o *owner) Closed(s Summary)                        { o.closed <- s }
 
@@ -325,7 +332,7 @@ func TestLastWordsOfABackendThatResets(t *testing.T) {
 	loops(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
 		send(t, j.client, appendFrame(nil, 1, true, []byte("never read")))
-		last := string(appendClose(nil, 1011, "out of memory"))
+		last := string(appendClose(nil, Client, 1011, "out of memory"))
 		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] > 0 }, "client's bytes")
 		send(t, j.backend, []byte(last))
 		_ = j.backend.Close()
@@ -343,7 +350,7 @@ func TestCloseCodeIsTold(t *testing.T) {
 		bye := appendFrame(nil, 8, true, []byte{0x03, 0xe8, 'b', 'y', 'e'})
 		send(t, j.client, bye)
 		expect(t, j.backend, string(bye))
-		back := appendClose(nil, 1000, "bye")
+		back := appendClose(nil, Client, 1000, "bye")
 		send(t, j.backend, back)
 		expect(t, j.client, string(back))
 		_ = j.backend.Close()
@@ -359,7 +366,7 @@ func TestCloseCodeIsTold(t *testing.T) {
 func TestIdle(t *testing.T) {
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Idle = 200 * time.Millisecond })
-		want := string(appendClose(nil, 1001, "idle timeout"))
+		want := string(appendClose(nil, Client, 1001, "idle timeout"))
 		expect(t, j.client, want)
 		expectEnd(t, j.client)
 		s := within(t, "Closed", j.owner.closed)
@@ -401,7 +408,7 @@ func TestFarewell(t *testing.T) {
 		defer cancel()
 		go func() { result <- r.Farewell(ctx, 1001, "going away") }()
 
-		bye := string(appendClose(nil, 1001, "going away"))
+		bye := string(appendClose(nil, Client, 1001, "going away"))
 		for _, j := range quiet {
 			expect(t, j.client, bye)
 		}
@@ -444,7 +451,7 @@ func TestFarewellDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 		_ = r.Farewell(ctx, 1001, "going away")
-		expect(t, deaf.client, string(appendClose(nil, 1001, "going away")))
+		expect(t, deaf.client, string(appendClose(nil, Client, 1001, "going away")))
 		expectEnd(t, deaf.client)
 		expectEnd(t, stuck.client)
 		within(t, "Closed", deaf.owner.closed)

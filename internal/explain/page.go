@@ -31,7 +31,7 @@ func (c Code) Page() *Page {
 }
 
 // OfBackend tells whether a single backend is to blame.
-func (c Code) OfBackend() bool { return c/1000 == 2 || c == 7004 }
+func (c Code) OfBackend() bool { return c/1000 == 2 || c == 7004 || c == 7006 }
 
 // at is where the page of c is.
 func at(c Code) (int, bool) {

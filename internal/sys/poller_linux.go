@@ -189,6 +189,16 @@ func (p *Poller) Close() {
 	_ = p.file.Close()
 }
 
+// Acked returns how many bytes the peer of a TCP socket has acknowledged in
+// all; 0 for other sockets.
+func Acked(fd int) uint64 {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return info.Bytes_acked
+}
+
 // Unsent returns the bytes that a socket was given to send and its peer has
 // not acknowledged.
 func Unsent(fd int) int {

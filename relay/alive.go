@@ -1,0 +1,190 @@
+//go:build linux && (amd64 || arm64)
+
+package relay
+
+import (
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+)
+
+// watch is what a pair has if its frames are judged or its sides are pinged.
+type watch struct {
+	sieves [2]sieve // by the side that sends
+	vitals [2]vital
+	every  int64  // milliseconds of silence before a Ping; 0: none
+	rest   []byte // what the client has sent above its rate, not looked at yet
+	until  int64  // when it may be, milliseconds on the loop's clock
+}
+
+// vital is what is known of the life of one side. Times are milliseconds on
+// the loop's clock.
+type vital struct {
+	heard  int64  // a byte last came
+	next   int64  // when to look at it again; 0: never
+	sent   int64  // the last Ping, nanoseconds on that clock; 0: it is answered
+	acked  uint64 // bytes that it had acknowledged when last looked at
+	trip   time.Duration
+	asked  uint8 // Pings since heard
+	number uint8 // of the last one
+	wanted bool  // a Ping waits for the end of a frame
+}
+
+// newWatch returns the watch of a call, nil if it needs none.
+func newWatch(c *Call) *watch {
+	if c.Guard == nil && c.Ping <= 0 {
+		return nil
+	}
+	w := &watch{sieves: newSieves(c.Guard)}
+	if c.Ping > 0 {
+		w.every = max(1, c.Ping.Milliseconds())
+		w.sieves[Client].pings = newPings()
+		if c.PingBackend {
+			w.sieves[Backend].pings = newPings()
+		}
+	}
+	return w
+}
+
+// begin starts the time, at the 101.
+func (w *watch) begin(head []byte, now int64) {
+	bits := negotiated(head)
+	for side := range w.vitals {
+		w.sieves[side].rsv = bits
+		if w.sieves[side].pings != 0 {
+			w.vitals[side] = vital{heard: now, next: now + w.every}
+		}
+	}
+}
+
+// heard takes note that a side has sent something, and tells whether that
+// counts against the idle timeout.
+func (w *watch) heard(from int, now int64) bool {
+	w.vitals[from].heard = now
+	if w.every == 0 {
+		return true
+	}
+	data := w.sieves[from].data
+	w.sieves[from].data = false
+	return data
+}
+
+// held tells whether what the client has sent must still wait.
+func (w *watch) held(now int64) bool { return len(w.rest) > 0 && w.until > now }
+
+// tend looks after the sides of an open pair that are due.
+func (l *loop) tend(p *pair) {
+	w := p.watch
+	for side := range w.vitals {
+		if v := &w.vitals[side]; v.next > 0 && v.next <= l.now && p.state == open {
+			l.feel(p, side)
+		}
+	}
+	if len(w.rest) > 0 && !w.held(l.now) {
+		l.again(p)
+	}
+}
+
+// feel looks after one side that may be silent. The first Ping comes when it
+// has been silent for an interval, and it is given up before a second one is
+// over, so that whoever vanished is missed within two.
+func (l *loop) feel(p *pair, side int) {
+	w, e := p.watch, &p.ends[side]
+	v := &w.vitals[side]
+	if v.heard+w.every > l.now {
+		v.asked, v.next = 0, v.heard+w.every
+		return
+	}
+	if e.eof || e.shut {
+		v.next = 0 // it will not answer; silence has another limit then
+		return
+	}
+	v.next = l.now + max(1, w.every*7/16)
+	acked := sys.Acked(int(e.fd))
+	moves := acked != v.acked
+	v.acked = acked
+	switch unsent := sys.Unsent(int(e.fd)) > 0; {
+	case v.asked < 2:
+		v.asked++
+		l.ping(p, side)
+	case unsent && moves:
+		// It is still taking what was sent before the Ping.
+	case v.wanted && !unsent:
+		// A frame in the way keeps the Ping from it.
+	default:
+		l.sever(p, faultSilent[side])
+		if unsent {
+			l.lose(e) // nobody is there to acknowledge a FIN
+		}
+	}
+}
+
+// ping sends a Ping to a side, or has pump do it at the end of the frame that
+// is in the way.
+func (l *loop) ping(p *pair, side int) {
+	v, src := &p.watch.vitals[side], &p.ends[1-side]
+	if v.wanted = !src.scan.Boundary(); v.wanted || src.scan.Closed() || p.ends[side].shut {
+		return
+	}
+	v.number++
+	v.sent = int64(time.Since(l.began))
+	l.say(p, side, appendPing(l.out[:0], side, p.watch.sieves[side].pings|uint64(v.number)))
+}
+
+// ponged takes note that a side has answered the Ping of that number.
+func (l *loop) ponged(p *pair, side int, number uint8) {
+	v := &p.watch.vitals[side]
+	if number != v.number || v.sent == 0 {
+		return // late, or once more
+	}
+	v.trip = time.Duration(int64(time.Since(l.began)) - v.sent)
+	v.sent = 0
+	p.owner.RoundTrip(side, v.trip)
+}
+
+// resume goes on with what the client had sent above its rate, and is false if
+// the client is not to be read now.
+func (l *loop) resume(p *pair) bool {
+	w := p.watch
+	if len(w.rest) == 0 {
+		return true
+	}
+	if w.held(l.now) {
+		return false
+	}
+	rest := w.rest
+	w.rest = nil
+	b, f := l.follow(p, Client, rest)
+	if len(b) > 0 && !p.ends[Backend].gone {
+		l.deliver(p, Backend, b)
+	}
+	l.recycle(rest)
+	if f != nil {
+		l.sever(p, f)
+		return false
+	}
+	return len(w.rest) == 0 && len(p.ends[Backend].pend) == 0
+}
+
+// sift passes what a side has sent through its sieve.
+func (l *loop) sift(p *pair, from int, b []byte, t *Tally) ([]byte, *Fault) {
+	w := p.watch
+	v := &w.sieves[from]
+	r := v.sift(&p.ends[from].scan, b, l.out[:0], t, l.now*int64(time.Millisecond))
+	if r.built {
+		l.out = r.pass[:0]
+	}
+	if v.answered {
+		v.answered = false
+		l.ponged(p, from, v.answer)
+	}
+	if r.used < len(b) {
+		w.rest = append(l.spare(), b[r.used:]...)
+		w.until = l.now + max(1, (r.wait+int64(time.Millisecond)-1)/int64(time.Millisecond))
+		l.sooner(p, w.until)
+	}
+	if to := &p.ends[1-from]; r.fault != nil && !r.clean {
+		to.telling, to.told = true, true // in the middle of a frame nothing can be said
+	}
+	return r.pass, r.fault
+}
