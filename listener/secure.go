@@ -79,7 +79,7 @@ func (sk *socket) secure(c *Conn, cfg *tls.Config) bool {
 	if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && isHTTP(wrong.RecordHeader[:]) {
 		sk.opts.Reports.Report(&explain.Event{Code: codeClearText, Listener: st.name, Client: c.client})
 		c.raw.SetWriteDeadline(time.Now().Add(lingerTime))
-		c.raw.Write(clearText)
+		_, _ = c.raw.Write(clearText)
 		c.lingers = true
 	} else if err != nil {
 		sk.log.Debug("TLS handshake failed", "listener", st.name, "client", c.client, "error", err)
