@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -33,6 +34,9 @@ const (
 	// writeChunk is how much may be written under one deadline.
 	writeChunk = 64 << 10
 )
+
+// headEnd is what a header ends with.
+var headEnd = []byte("\r\n\r\n")
 
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
@@ -82,6 +86,7 @@ type Conn struct {
 	hasByte     bool   // oneByte is the next to read
 	ended       bool   // the client's end was met within a body
 	record      bool   // the client speaks TLS, and this is a plain port
+	piece       int    // bytes of the header if it came whole, in one read; 0: it did not
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
 	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
@@ -127,11 +132,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case phaseFresh, phaseIdle:
 		n, err := c.readFirst(p)
 		c.record = n > 0 && c.tls == nil && p[0] == tlsHandshake
+		c.piece = 0
+		if c.tls == nil && bytes.HasSuffix(p[:n], headEnd) {
+			c.piece = n
+		}
 		return n, err
 	case phaseHeader:
 		if c.record {
 			return 0, errRecord // no header will come
 		}
+		c.piece = 0
 		return c.readHeader(p)
 	case phaseBody:
 		return c.readBody(p)
@@ -286,11 +296,11 @@ func (c *Conn) armWait(by time.Time) error {
 // timeouts.body. A hijacked connection has only the deadlines that the
 // hijacker sets.
 func (c *Conn) Write(p []byte) (int, error) {
-	if ph := c.phaseNow(); ph >= phaseTaken {
-		if ph == phaseDetached && c.tls != nil {
-			return 0, ErrDetached // it is somebody else's now
-		}
+	switch c.phaseNow() {
+	case phaseTaken:
 		return c.stream().Write(p)
+	case phaseDetached:
+		return 0, ErrDetached // it is somebody else's now
 	}
 	done := 0
 	for {
@@ -304,6 +314,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 	}
 }
+
+// CameAlone tells whether the header of the request that is being handled, of
+// size bytes with its empty line, was read in one piece with nothing behind it.
+// Then there is nothing to be had from fasthttp, and the handler may Detach
+// without a hijack. Always false with TLS.
+func (c *Conn) CameAlone(size int) bool { return c.piece == size }
 
 // armWrite is armRead for writes.
 func (c *Conn) armWrite() error {

@@ -19,9 +19,10 @@ import (
 //
 // From then on Read returns [ErrDetached] at once, or behind what TLS had read
 // from the socket, so that reading from the hijacked connection yields just the
-// bytes that were read ahead, and then that error. Write still works without
-// TLS, for an answer when the handover fails. The Go side must still be closed, which fasthttp does after the hijack
-// handler; that sends nothing to the client and leaves the descriptor alone.
+// bytes that were read ahead, and then that error. Write returns it too, and
+// sends nothing. The Go side must still be closed, which fasthttp does after
+// the hijack handler, or the handler; that sends nothing to the client and
+// leaves the descriptor alone.
 func (c *Conn) Detach() (fd int, release func(), err error) {
 	was := c.phase.Load()
 	if phase(was) == phaseDetached || !c.phase.CompareAndSwap(was, uint32(phaseDetached)) {

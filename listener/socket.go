@@ -44,6 +44,7 @@ type socket struct {
 	// serving counts the accept loop, the connections that are served (not the
 	// upgraded ones) and the farewells.
 	serving   sync.WaitGroup
+	crew      *crew
 	farewells chan struct{} // a slot for each that may be under way
 }
 
@@ -59,6 +60,7 @@ func newSocket(address string, ln net.Listener, st *settings, opts Options) *soc
 		reserve:   reserveFrom(sys.MaxDescriptors()),
 	}
 	sk.settings.Store(st)
+	sk.crew = newCrew(sk.stopped, sk.serve)
 	return sk
 }
 
@@ -122,7 +124,7 @@ func (sk *socket) welcome(nc net.Conn) {
 		return
 	}
 	sk.serving.Add(1)
-	go sk.serve(c)
+	sk.crew.take(c)
 }
 
 // serve has fasthttp answer the requests of c until it is closed or upgraded.

@@ -50,12 +50,31 @@ func (x *exchange) openWebSocket() {
 		return
 	}
 	s := x.socket(lease, o.key)
+	if x.cameAlone() && s.detach(x.ctx.Conn().(detacher)) == nil {
+		// fasthttp holds nothing of the client's, so there is no need for a
+		// hijack, which takes a goroutine. What it writes now goes nowhere.
+		x.ctx.SetConnectionClose()
+		x.recycle()
+		s.dial()
+		return
+	}
 	x.p.owes.Add(1)
 	x.hijack(s.take, func() {
 		s.finish(clientGone, metrics.HandshakeClientGone)
 		s.p.owes.Done()
 	})
 	x.recycle()
+}
+
+// cameAlone tells whether this is its connection's first request, and nothing
+// but its header has been read from that. See listener.Conn.
+func (x *exchange) cameAlone() bool {
+	c, ok := x.ctx.Conn().(interface{ CameAlone(int) bool })
+	if !ok || x.ctx.ConnRequestNum() > 1 {
+		return false
+	}
+	h := &x.ctx.Request.Header
+	return c.CameAlone(len("GET  HTTP/1.1\r\n") + len(h.RequestURI()) + len(h.RawHeaders()))
 }
 
 // hijack has taken called with the client's connection, or lost if fasthttp
@@ -131,22 +150,31 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	return s
 }
 
+// detach takes the client's socket out of its connection. On error nothing has
+// changed.
+func (s *socket) detach(c detacher) error {
+	fd, release, err := c.Detach()
+	if err != nil {
+		return err
+	}
+	s.fd, s.release = fd, release
+	if t, ok := c.(interface{ TLS() *tlsconn.Conn }); ok {
+		s.call.tls = t.TLS()
+	}
+	return nil
+}
+
 // take runs on fasthttp's goroutine for hijacked connections. It takes the
 // client's socket, and every byte that was read ahead, and has it dialled.
 func (s *socket) take(c net.Conn) {
 	defer s.p.owes.Done()
 	inner := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(detacher)
-	fd, release, err := inner.Detach()
-	if err != nil {
+	if err := s.detach(inner); err != nil {
 		s.call.why = err
 		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
 		_, _ = c.Write(noDescriptor.appendAnswer(nil, &s.id))
 		s.finish(noDescriptor, metrics.HandshakeUnreachable)
 		return
-	}
-	s.fd, s.release = fd, release
-	if t, ok := inner.(interface{ TLS() *tlsconn.Conn }); ok {
-		s.call.tls = t.TLS()
 	}
 	// After Detach a read yields what fasthttp had buffered, then an error.
 	// The buffer is small because nearly always there is nothing, and a larger

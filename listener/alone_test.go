@@ -1,0 +1,97 @@
+//go:build unix
+
+package listener
+
+import (
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// A handler that detaches without a hijack, because the header came alone, has
+// nothing written to the client. A header with something before or behind it
+// is known from one that came alone.
+func TestCameAlone(t *testing.T) {
+	type taken struct {
+		alone   bool
+		fd      int
+		release func()
+	}
+	got := make(chan taken, 1)
+	opts, meterOf := metered(func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		d := taken{alone: c.CameAlone(len(upgrade)), fd: -1}
+		if d.alone {
+			var err error
+			if d.fd, d.release, err = c.Detach(); err != nil {
+				t.Errorf("detach: %v", err)
+			}
+		}
+		ctx.SetConnectionClose()
+		ctx.WriteString("fasthttp answers")
+		got <- d
+	})
+	_, address := serve(t, opts, web())
+	f := func(alone bool, request string) {
+		t.Helper()
+		c := testkit.DialTCP(t, address)
+		c.Send(request)
+		d := <-got
+		if d.alone != alone {
+			t.Errorf("%q: came alone: %v, want %v", request, d.alone, alone)
+		}
+		if d.alone {
+			defer sys.Close(d.fd)
+			testkit.Eventually(t, 5*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
+			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := c.R.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("client read %d bytes, %v; want silence", n, err)
+			}
+			d.release()
+		} else {
+			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if answer, err := io.ReadAll(c.R); err != nil || len(answer) == 0 {
+				t.Errorf("answer %q, %v", answer, err)
+			}
+		}
+		testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection is off the books")
+	}
+	f(true, upgrade)
+	f(false, upgrade+"\x81\x80\x00\x00\x00\x00")
+	f(false, upgrade+"early\r\n\r\n")
+	f(false, "\r\n"+upgrade)
+}
+
+// A socket's goroutines serve one connection after another, are not more than
+// there is need for, and end with it.
+func TestCrewIsUsedAgain(t *testing.T) {
+	over := make(chan struct{})
+	served := make(chan *Conn)
+	w := newCrew(over, func(c *Conn) { served <- c })
+	for range 3 {
+		c := &Conn{}
+		w.take(c)
+		if got := <-served; got != c {
+			t.Fatal("another connection was served")
+		}
+		testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == 1 }, "one rests")
+	}
+	all := make([]*Conn, maxResting+5)
+	for i := range all {
+		all[i] = &Conn{}
+		w.take(all[i])
+	}
+	for range all {
+		<-served
+	}
+	testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == maxResting }, "as many rest as there is room for")
+	close(over)
+	testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == 0 }, "they end")
+}
