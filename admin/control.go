@@ -16,6 +16,9 @@ type Control struct {
 	// Reload reads the configuration again and returns when it runs or was
 	// refused.
 	Reload func() (Outcome, error)
+	// Plan tells what a reload with another configuration would do, or every
+	// mistake in it.
+	Plan func(Proposal) (plan Plan, mistakes []string, err error)
 }
 
 // Order is a change of mode.

@@ -2,10 +2,15 @@ package admin
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 func TestOrders(t *testing.T) {
@@ -63,4 +68,52 @@ func TestReloadIsReported(t *testing.T) {
 			`"remedy":"mend what errors names and reload again","status":"refused","errors":["a: x","b: y"]}`)
 	f(Outcome{}, Conflict("stopping", "the process is ending", "ask another"), 409,
 		`{"error":"the process is ending","code":"stopping","remedy":"ask another"}`)
+}
+
+func TestPlan(t *testing.T) {
+	var got Proposal
+	var mistakes []string
+	base := serving(t, Options{Token: secret, Control: Control{Plan: func(p Proposal) (Plan, []string, error) {
+		got = Proposal{Name: p.Name, Text: []byte(string(p.Text))}
+		return Plan{Changes: "log", KeysMoved: 3}, mistakes, nil
+	}}})
+	f := func(query, token, body string, status int, want string) {
+		t.Helper()
+		got = Proposal{}
+		req, err := http.NewRequest("POST", base+"/api/v1/plan"+query, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Close = true
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		answer, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != status || !strings.Contains(string(answer), want) {
+			t.Errorf("%s with %d bytes: %d %s, want %d %s", query, len(body), resp.StatusCode, answer, status, want)
+		}
+		if status == 200 && string(got.Text) != body {
+			t.Errorf("%s: %d bytes arrived of %d", query, len(got.Text), len(body))
+		}
+	}
+
+	f("?name=new.toml", secret, "a = 1", 200, `"changes":"log","backends":[],"sockets_stay":0,"sockets_retire":0,"keys":0,"keys_moved":3`)
+	f("", secret, strings.Repeat("x", 2<<20), 200, `"changes":"log"`)
+	f("", "wrong", strings.Repeat("x", 500), 401, `"code":"unauthorized"`)
+	for _, name := range []string{"../x.yaml", "/etc/x.yaml", "x", "a%5Cb.yaml", "."} {
+		f("?name="+name, secret, "a", 400, `"code":"bad_value"`)
+	}
+	// The head alone decides on a large body; strangers fill no memory.
+	for token, size := range map[string]int{secret: maxPlanBytes + 1, "wrong": maxBodyBytes + 1} {
+		c := testkit.DialTCP(t, strings.TrimPrefix(base, "http://"))
+		c.Send(fmt.Sprintf("POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", token, size))
+		if answer := c.ReadUntil("}\n", 5*time.Second); !strings.HasPrefix(answer, "HTTP/1.1 413") {
+			t.Errorf("%d bytes with the token %s: %q", size, token, answer)
+		}
+	}
+	mistakes = []string{"a: wrong"}
+	f("", secret, "a", 422, `"errors":["a: wrong"]`)
 }

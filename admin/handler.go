@@ -34,6 +34,7 @@ func (s *Server) endpoints() []endpoint {
 		{del, "/api/v1/sockets/{id}", withToken, s.closeSocket},
 		{get, "/api/v1/config", withToken, s.config},
 		{post, "/api/v1/reload", withToken, s.reload},
+		{post, "/api/v1/plan", withToken, s.plan},
 		{get, "/api/v1/events", withToken, s.events},
 		{get, "/api/v1/history", withToken, s.history},
 	}

@@ -111,7 +111,7 @@ func TestOpenAPIPaths(t *testing.T) {
 // The query parameters that handlers read are those that are described.
 func TestOpenAPIQueries(t *testing.T) {
 	text := ""
-	for _, file := range []string{"control.go", "socket.go", "history.go"} {
+	for _, file := range []string{"control.go", "socket.go", "history.go", "plan.go"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestOpenAPISchemas(t *testing.T) {
 	types := map[string]any{
 		"Problem": Problem{}, "Readiness": readiness{}, "Status": Status{}, "Configuration": Configuration{}, "Flow": Flow{},
 		"Pool": Pool{}, "Backend": Backend{}, "Active": Active{}, "Probe": Probe{}, "Drain": Drain{},
-		"Socket": Socket{}, "SocketPage": SocketPage{}, "Outcome": Outcome{}, "Event": Event{}, "Sample": Sample{},
+		"Socket": Socket{}, "SocketPage": SocketPage{}, "Outcome": Outcome{}, "Event": Event{}, "Sample": Sample{}, "Plan": Plan{}, "PlannedBackend": PlannedBackend{},
 	}
 	for name := range doc.Components.Schemas {
 		if types[name] == nil {

@@ -146,6 +146,7 @@ func New(opts Options) *Server {
 	s.routes = s.endpoints()
 	s.fasthttp = &fasthttp.Server{
 		Handler:                      s.handle,
+		HeaderReceived:               s.received,
 		ErrorHandler:                 badRequest,
 		NoDefaultServerHeader:        true,
 		Concurrency:                  maxConns,

@@ -21,7 +21,7 @@ import (
 
 // Commands are all of them.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newTestSocket()}
+	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newPlan(), newTestSocket()}
 }
 
 // remote adds the flags that say where Holdfast is, and returns what makes a

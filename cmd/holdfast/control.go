@@ -18,7 +18,7 @@ var errEnding = admin.Conflict("stopping", "the process is ending", "ask the one
 func (a *app) control() admin.Control {
 	c := admin.Control{SetMode: a.setMode}
 	if a.source != nil {
-		c.Reload = a.orderReload
+		c.Reload, c.Plan = a.orderReload, a.orderPlan
 	}
 	return c
 }

@@ -5,7 +5,7 @@
 //	holdfast demo                           three game servers to play with
 //	holdfast explain HF-2003                say what a failure's code means
 //	holdfast version
-//	holdfast status, top, sockets, drain, undrain, maintenance, close, reload   see and steer a running one
+//	holdfast status, top, sockets, drain, undrain, maintenance, close, reload, plan   see and steer a running one
 //
 // main.go has the commands' frame, one file each has a command, app.go makes
 // the parts and joins them, reload.go changes the configuration of a running

@@ -102,19 +102,14 @@ func (a *app) taken(at time.Time, message string) {
 // refused notes that the newest file is not what runs, and returns why: every
 // mistake.
 func (a *app) refused(err error) []string {
-	var mistakes []string
+	mistakes := mistakesOf(err)
 	code := cmp.Or(codeOf(err), explain.Named("reload_failed")).String()
 	var list config.Errors
 	if errors.As(err, &list) {
-		for _, e := range list {
-			a.log.Error("configuration", "code", code, "error", e.Error())
-			mistakes = append(mistakes, e.Error())
+		for _, mistake := range mistakes {
+			a.log.Error("configuration", "code", code, "error", mistake)
 		}
 		err = fmt.Errorf("mistakes in the file: %d", len(list))
-	} else {
-		for _, e := range parts(err) {
-			mistakes = append(mistakes, e.Error())
-		}
 	}
 	a.log.Error("reload failed, the configuration before it stays", "code", code, "error", err)
 	now := *a.loaded.Load()

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/proxy"
+)
+
+// orderPlan is plan for other goroutines, with no reload in between.
+func (a *app) orderPlan(p admin.Proposal) (plan admin.Plan, mistakes []string, err error) {
+	if !a.onCommand(func() { plan, mistakes = a.plan(p) }) {
+		return plan, nil, errEnding
+	}
+	return plan, mistakes, nil
+}
+
+// plan tells what a reload with another configuration in the place of the one
+// that runs would do, or what is wrong with it. It does what a reload does up
+// to the point where that would leave a trace.
+func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
+	name := filepath.Join(filepath.Dir(a.source.path), p.Name)
+	cfg, warnings, err := config.Parse(p.Text, "", name, config.Options{Environ: os.Environ(), Overrides: a.source.overrides})
+	for _, w := range warnings {
+		plan.Warnings = append(plan.Warnings, w.String())
+	}
+	var pools *balancer.Pools
+	if err == nil {
+		pools, err = a.registry.Compile(cfg.Pools)
+	}
+	if err == nil {
+		_, err = proxy.Compile(cfg, pools)
+	}
+	if err != nil {
+		return plan, mistakesOf(err)
+	}
+	plan.Changes = config.Diff(a.cfg, cfg)
+	plan.Backends = planBackends(a.registry.Snapshot(), pools)
+	for _, b := range plan.Backends {
+		if b.Fate == "retire" || b.Fate == "retired" {
+			plan.SocketsRetire += b.Sockets
+		} else {
+			plan.SocketsStay += b.Sockets
+		}
+	}
+	for _, m := range a.registry.Moves(pools) {
+		plan.Keys += int64(m.Keys)
+		plan.KeysMoved += int64(m.Moved)
+	}
+	return plan, nil
+}
+
+// planBackends tells what becomes of the backends that there are, and which
+// come, pool by pool.
+func planBackends(now []balancer.BackendStatus, next *balancer.Pools) []admin.PlannedBackend {
+	coming := map[balancer.Key]*balancer.Backend{}
+	for _, p := range next.All() {
+		for _, b := range p.Backends() {
+			coming[b.Key()] = b
+		}
+	}
+	var list []admin.PlannedBackend
+	for _, was := range now {
+		one := admin.PlannedBackend{
+			Pool: was.Pool, Name: was.Name, Address: was.Scheme + "://" + was.Address, Sockets: int64(was.Sockets),
+		}
+		b := coming[was.Key()]
+		delete(coming, was.Key())
+		switch {
+		case b == nil && was.Retired:
+			one.Fate = "retired"
+		case b == nil:
+			one.Fate = "retire"
+			if was.Sockets > 0 {
+				one.After = "stay until they end"
+			}
+		case was.Retired:
+			one.Fate, one.Name = "return", b.Name()
+		case b.Name() != was.Name || b.Weight() != was.Weight || b.MaxConnections() != was.MaxConnections:
+			one.Fate, one.Name = "change", b.Name()
+		default:
+			one.Fate = "stay"
+		}
+		list = append(list, one)
+	}
+	for key, b := range coming {
+		list = append(list, admin.PlannedBackend{Pool: key.Pool, Name: b.Name(), Address: key.Scheme + "://" + key.Address, Fate: "add"})
+	}
+	slices.SortStableFunc(list, func(a, b admin.PlannedBackend) int {
+		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
+	})
+	return list
+}
+
+// mistakesOf takes an error of a configuration apart.
+func mistakesOf(err error) (mistakes []string) {
+	var list config.Errors
+	if errors.As(err, &list) {
+		for _, e := range list {
+			mistakes = append(mistakes, e.Error())
+		}
+		return mistakes
+	}
+	for _, e := range parts(err) {
+		mistakes = append(mistakes, e.Error())
+	}
+	return mistakes
+}

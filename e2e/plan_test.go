@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The plan tells what a reload would do, and does nothing; then the reload does
+// that.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	backends := startArenas(t, 4)
+	addr := func(i int) string { return backends[i].Addr }
+	const keys = "sticky: {by: query, name: room, ttl: 5m}"
+	p := start(t, setup{rest: siteOf([]string{addr(0), addr(1), addr(2)}, "balance: least_conn", keys)})
+	const rooms = 30
+	home := map[int]int{} // room to backend
+	for room := range rooms {
+		before := p.sockets("web")
+		openPeers(t, p.web, fmt.Sprintf("/?room=r%d", room), 1)
+		for i, n := range p.sockets("web") {
+			if n > before[i] {
+				home[room] = i
+			}
+		}
+	}
+	gone := 0 // rooms on the first backend
+	for _, i := range home {
+		if i == 0 {
+			gone++
+		}
+	}
+	if len(home) != rooms || gone == 0 || gone == rooms {
+		t.Fatalf("rooms are at %v", home)
+	}
+
+	next := siteOf([]string{addr(1), addr(2), addr(3)}, "balance: least_conn", keys)
+	plan := p.path("new.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(plan, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(p.text(next))
+	out, errs, status := p.holdfast("plan", "--config", plan)
+	for _, want := range []string{
+		"retire ", " add ", " change ",
+		fmt.Sprintf("%d on backends that stay, %d on backends that leave", rooms-gone, gone),
+		fmt.Sprintf("%d of %d move", gone, rooms),
+	} {
+		if status != 0 || !strings.Contains(out, want) {
+			t.Errorf("plan: status %d, no %q in\n%s%s", status, want, out, errs)
+		}
+	}
+	p.says(1, fmt.Sprintf("%d sticky keys would move, --max-moved allows %d", gone, gone-1), "plan", "--config", plan, "--max-moved", fmt.Sprint(gone-1))
+	p.says(0, "move", "plan", "--config", plan, "--max-moved", fmt.Sprint(gone))
+	if n := len(p.backends("web")); n != 3 {
+		t.Errorf("after the plan there are %d backends, want 3", n)
+	}
+
+	// Mistakes are those that a reload would find.
+	write(p.text("routes: [{pool: nowhere}]\npools: {web: {backends: [{url: 'http://a'}]}}"))
+	p.says(1, `new.yaml: routes[0].pool: there is no pool "nowhere"`, "plan", "--config", plan)
+
+	// Now it happens, and is what was said.
+	p.write(next)
+	p.says(0, "reloaded", "reload")
+	moved := 0
+	for room := range rooms {
+		before := p.sockets("web")
+		openPeers(t, p.web, fmt.Sprintf("/?room=r%d", room), 1)
+		for i, n := range p.sockets("web") {
+			if n > before[i] && i+1 != home[room] { // the second is the first now
+				moved++
+			}
+		}
+	}
+	if moved != gone {
+		t.Errorf("%d rooms have moved, %d were to", moved, gone)
+	}
+}

@@ -1,0 +1,89 @@
+package terminal
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+)
+
+func newPlan() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "plan --config NEW",
+		Short: "Say what a reload with another configuration would do to the running one",
+		Long: "The running Holdfast reads NEW as a reload would, in the place of its own file, and says what would become\n" +
+			"of backends, sockets and sticky keys; or every mistake, and ends with 1. Nothing changes.",
+		Args: cobra.NoArgs,
+	}
+	dial := remote(cmd)
+	file := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
+	_ = cmd.MarkFlagRequired("config")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
+	most := cmd.Flags().Int64("max-moved", -1, "end with 1 if more than `N` sticky keys would move")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		text, err := os.ReadFile(*file)
+		if err != nil {
+			return fmt.Errorf("read configuration: %w", err)
+		}
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := interruptible(cmd)
+		defer cancel()
+		var plan admin.Plan
+		err = c.do(ctx, http.MethodPost, url.Values{"name": {filepath.Base(*file)}}, bytes.NewReader(text), &plan, "plan")
+		var no *refusal
+		if errors.As(err, &no) && no.Code == "refused" {
+			for _, line := range no.Errors {
+				fmt.Fprintln(cmd.ErrOrStderr(), line)
+			}
+			return errors.New("a reload would refuse this configuration")
+		}
+		if err != nil {
+			return err
+		}
+		for _, line := range plan.Warnings {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+line)
+		}
+		if *asJSON {
+			out := json.NewEncoder(cmd.OutOrStdout())
+			out.SetIndent("", "  ")
+			err = out.Encode(plan)
+		} else {
+			err = writePlan(cmd.OutOrStdout(), &plan)
+		}
+		if err == nil && *most >= 0 && plan.KeysMoved > *most {
+			err = fmt.Errorf("%d sticky keys would move, --max-moved allows %d", plan.KeysMoved, *most)
+		}
+		return err
+	}
+	return cmd
+}
+
+func writePlan(w io.Writer, plan *admin.Plan) error {
+	fmt.Fprintf(w, "Changes: %s\n\n", cmp.Or(plan.Changes, "none"))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "POOL\tBACKEND\tADDRESS\tFATE\tSOCKETS\tWHICH")
+	for _, b := range plan.Backends {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", b.Pool, b.Name, b.Address, b.Fate, b.Sockets, cmp.Or(b.After, "-"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nSockets: %d on backends that stay, %d on backends that leave the configuration.\nSticky keys: %d of %d move.\n",
+		plan.SocketsStay, plan.SocketsRetire, plan.KeysMoved, plan.Keys)
+	return err
+}
