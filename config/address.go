@@ -12,6 +12,8 @@ import (
 
 const (
 	unixPrefix = "unix:"
+	// UnixClients stands for the clients of a Unix socket in a list of sources.
+	UnixClients = "unix"
 	// unixPathMax is what sockaddr_un holds on Linux, less the closing zero.
 	unixPathMax = 107
 )

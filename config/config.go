@@ -42,13 +42,16 @@ type Log struct {
 
 // Listener is one bound socket and the rules for those who connect to it.
 type Listener struct {
-	Name           string           `koanf:"name"`
-	Address        string           `koanf:"address"`        // host:port, [::]:port or unix:/path
-	RedirectHTTPS  int              `koanf:"redirect_https"` // port; 0: no redirect
-	TrustedProxies []string         `koanf:"trusted_proxies"`
-	TLS            *TLS             `koanf:"tls"` // nil: plain HTTP
-	Limits         Limits           `koanf:"limits"`
-	Timeouts       ListenerTimeouts `koanf:"timeouts"`
+	Name           string   `koanf:"name"`
+	Address        string   `koanf:"address"`        // host:port, [::]:port or unix:/path
+	RedirectHTTPS  int      `koanf:"redirect_https"` // port; 0: no redirect
+	TrustedProxies []string `koanf:"trusted_proxies"`
+	// ProxyProtocol lists the sources that must open with a PROXY header, as
+	// [ParsePrefix] reads them, or [UnixClients].
+	ProxyProtocol []string         `koanf:"proxy_protocol"`
+	TLS           *TLS             `koanf:"tls"` // nil: plain HTTP
+	Limits        Limits           `koanf:"limits"`
+	Timeouts      ListenerTimeouts `koanf:"timeouts"`
 }
 
 // Limits bound what strangers can take from one listener. 0 is no limit,

@@ -39,6 +39,7 @@ func (v validator) listeners(c *Config) {
 				v.check(joinIndex(path+".trusted_proxies", j), "%v", err)
 			}
 		}
+		v.proxyProtocol(path+".proxy_protocol", l)
 		v.between(path+".redirect_https", l.RedirectHTTPS, 0, 65535)
 		if l.TLS != nil {
 			v.tls(path+".tls", l.TLS)
@@ -51,6 +52,26 @@ func (v validator) listeners(c *Config) {
 	if c.Admin.Address != "" {
 		bind("admin", "admin.address", c.Admin.Address)
 		v.admin(c.Admin)
+	}
+}
+
+// proxyProtocol checks the sources that must announce their clients. A listener
+// has clients of one kind only.
+func (v validator) proxyProtocol(path string, l Listener) {
+	unix := strings.HasPrefix(l.Address, unixPrefix)
+	for i, text := range l.ProxyProtocol {
+		here := joinIndex(path, i)
+		if text == UnixClients {
+			if !unix {
+				v.check(here, "%q stands for the clients of a Unix socket, write networks such as 10.0.0.0/8", text)
+			}
+			continue
+		}
+		if _, err := ParsePrefix(text); err != nil {
+			v.check(here, "%v", err)
+		} else if unix {
+			v.check(here, "%q is no client of a Unix socket, write [%s]", text, UnixClients)
+		}
 	}
 }
 

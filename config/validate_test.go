@@ -42,6 +42,11 @@ func TestValidateListeners(t *testing.T) {
 
 	f(one("trusted_proxies: [10.0.0.0/8, 10.0.0.1, fd00::/8, 10.0.0.0/33]"),
 		`listeners[0].trusted_proxies[3]: "10.0.0.0/33" is not a block of addresses, write it as 10.0.0.0/8, fd00::/8 or 10.0.0.1`)
+	f(one("proxy_protocol: [10.0.0.0/8, '::1', 10.0.0.1/8, unix]"),
+		`listeners[0].proxy_protocol[2]: "10.0.0.1/8" has bits beyond its length, write 10.0.0.0/8 for the block or 10.0.0.1 for the address`,
+		`listeners[0].proxy_protocol[3]: "unix" stands for the clients of a Unix socket, write networks such as 10.0.0.0/8`)
+	f("listeners: [{name: web, address: 'unix:/run/a', proxy_protocol: [unix, 10.0.0.0/8]}]",
+		`listeners[0].proxy_protocol[1]: "10.0.0.0/8" is no client of a Unix socket, write [unix]`)
 	f(one("limits: {max_connections: -1, max_connections_per_ip: -2, handshakes_per_second_per_ip: -3, max_header_bytes: 0, max_body_bytes: -1}"),
 		`listeners[0].limits.handshakes_per_second_per_ip: -3 is negative, write 0 or more`,
 		`listeners[0].limits.max_body_bytes: -1 is negative, write 0 for no limit, or a size such as 1MiB`,

@@ -69,6 +69,7 @@ type Conn struct {
 	raw    net.Conn      // *net.TCPConn or *net.UnixConn
 	tls    *tlsconn.Conn // that lies on raw; nil: none
 	socket *socket
+	remote net.Addr // that a PROXY header names; nil: raw's
 	client netip.Addr
 	key    addrKey
 	phase  atomic.Uint32
@@ -78,6 +79,7 @@ type Conn struct {
 
 	// The rest belongs to the goroutine that serves the connection.
 
+	announces   bool   // begins with a PROXY header
 	owed        func() // of IfNotTaken
 	parked      bool   // leave fasthttp without being closed
 	served      bool   // a request was answered
@@ -99,8 +101,8 @@ func newConn(sk *socket, nc net.Conn) *Conn {
 	return c
 }
 
-// ClientAddr returns the address at the other end, IPv4 within IPv6 as IPv4;
-// the zero Addr for Unix sockets.
+// ClientAddr returns the address at the other end, or that a PROXY header
+// names, IPv4 within IPv6 as IPv4; the zero Addr for Unix sockets.
 func (c *Conn) ClientAddr() netip.Addr { return c.client }
 
 // TrustedPeer tells whether the other end is one of the listener's
@@ -367,8 +369,14 @@ func (c *Conn) leave() {
 // LocalAddr returns the address that the client connected to.
 func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
 
-// RemoteAddr returns the address at the other end.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+// RemoteAddr returns the address at the other end, or that a PROXY header
+// names.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.raw.RemoteAddr()
+}
 
 // SetDeadline is called by fasthttp when the connection is hijacked, and is
 // then the hijacker's to call.

@@ -34,6 +34,14 @@
 // Idle and body deadlines are never early and at most an eighth late: moving
 // them at every read would cost more than the read's bookkeeping itself.
 //
+// # Who is at the other end
+//
+// A source in proxy_protocol must open with a PROXY header, version 1 or 2, of
+// which the goroutine of the connection takes just its bytes, before anything
+// else and within timeouts.header; from then on the connection is that of the
+// client in it, for limits as for the handler. Until then it counts towards
+// max_connections alone. Whoever is not listed is served as he is.
+//
 // # TLS
 //
 // Where Options.TLS has a configuration for a listener, the goroutine of a

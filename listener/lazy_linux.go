@@ -98,6 +98,7 @@ type polled struct {
 	// Of the read under way, and of the write.
 	read, write   func(fd uintptr) bool // bound once
 	in, out       []byte
+	look          bool // the read leaves what it returns
 	got, sent     int
 	inErr, outErr sys.Errno
 }
@@ -110,7 +111,7 @@ func newPolled(fd int) (*polled, error) {
 	}
 	p.raw = raw
 	p.read = func(fd uintptr) bool {
-		p.got, p.inErr = sys.Recv(int(fd), p.in)
+		p.got, p.inErr = recv(int(fd), p.in, p.look)
 		return p.inErr != sys.EAGAIN
 	}
 	p.write = func(fd uintptr) bool {
@@ -146,24 +147,37 @@ func (c *lazyConn) join() (*polled, error) {
 
 func passed(by time.Time) bool { return !by.IsZero() && !time.Now().Before(by) }
 
+// recv is the system call of a read, or of a look.
+func recv(fd int, b []byte, look bool) (int, sys.Errno) {
+	if look {
+		return sys.Peek(fd, b)
+	}
+	return sys.Recv(fd, b)
+}
+
 // Read implements [net.Conn].
-func (c *lazyConn) Read(b []byte) (int, error) {
+func (c *lazyConn) Read(b []byte) (int, error) { return c.read(b, false) }
+
+// peek is Read that leaves what it returns to be read again.
+func (c *lazyConn) peek(b []byte) (int, error) { return c.read(b, true) }
+
+func (c *lazyConn) read(b []byte, look bool) (int, error) {
 	p := c.joined.Load()
 	if p == nil {
 		var n int
 		var err error
-		if p, n, err = c.readNow(b); p == nil {
+		if p, n, err = c.readNow(b, look); p == nil {
 			return n, err
 		}
 	}
-	p.in, p.got, p.inErr = b, 0, 0
+	p.in, p.look, p.got, p.inErr = b, look, 0, 0
 	err := p.raw.Read(p.read)
 	p.in = nil
 	return received(p.got, p.inErr, mended(err), len(b))
 }
 
 // readNow reads what is there. It returns the poller's side if that is nothing.
-func (c *lazyConn) readNow(b []byte) (*polled, int, error) {
+func (c *lazyConn) readNow(b []byte, look bool) (*polled, int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.joined.Load(); p != nil {
@@ -175,7 +189,7 @@ func (c *lazyConn) readNow(b []byte) (*polled, int, error) {
 	if passed(c.readBy) {
 		return nil, 0, os.ErrDeadlineExceeded
 	}
-	n, errno := sys.Recv(c.fd, b)
+	n, errno := recv(c.fd, b, look)
 	if errno == sys.EAGAIN {
 		p, err := c.join()
 		return p, 0, err

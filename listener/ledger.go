@@ -77,33 +77,64 @@ func (l *ledger) enter(c *Conn, maxConns, maxPerAddr int) (Refusal, bool) {
 	s := l.shard(c.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.key != noAddr {
-		u, known := s.uses[c.key]
-		if maxPerAddr > 0 && int(u.conns) >= maxPerAddr {
-			l.open.Add(-1)
-			return RefusedMaxConnectionsPerIP, false
-		}
-		if !known {
-			s.makeRoom(l.now())
-		} else if u.conns == 0 {
-			s.remembered--
-		}
-		u.conns++
-		s.uses[c.key] = u
+	if !s.count(c.key, maxPerAddr, l.now()) {
+		l.open.Add(-1)
+		return RefusedMaxConnectionsPerIP, false
 	}
+	s.link(c)
+	return 0, true
+}
+
+// move books c, which came in under noAddr, under k from now on. When it
+// reports false, because k has maxPerAddr already, nothing has changed.
+func (l *ledger) move(c *Conn, k addrKey, maxPerAddr int) bool {
+	from, to := l.shard(c.key), l.shard(k)
+	to.mu.Lock()
+	ok := to.count(k, maxPerAddr, l.now())
+	to.mu.Unlock()
+	if !ok {
+		return false
+	}
+	from.mu.Lock()
+	from.unlink(c)
+	from.mu.Unlock()
+	c.key = k
+	to.mu.Lock()
+	to.link(c)
+	to.mu.Unlock()
+	return true
+}
+
+// count adds a connection to those of k, unless it has maxPerAddr already. The
+// caller holds mu.
+func (s *shard) count(k addrKey, maxPerAddr int, now time.Duration) bool {
+	if k == noAddr {
+		return true
+	}
+	u, known := s.uses[k]
+	if maxPerAddr > 0 && int(u.conns) >= maxPerAddr {
+		return false
+	}
+	if !known {
+		s.makeRoom(now)
+	} else if u.conns == 0 {
+		s.remembered--
+	}
+	u.conns++
+	s.uses[k] = u
+	return true
+}
+
+// link puts c on the list. The caller holds mu.
+func (s *shard) link(c *Conn) {
 	if c.next = s.conns; c.next != nil {
 		c.next.prev = c
 	}
 	s.conns = c
-	return 0, true
 }
 
-// leave takes c off the books.
-func (l *ledger) leave(c *Conn) {
-	l.open.Add(-1)
-	s := l.shard(c.key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// unlink takes c off the list. The caller holds mu.
+func (s *shard) unlink(c *Conn) {
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {
@@ -113,6 +144,15 @@ func (l *ledger) leave(c *Conn) {
 		c.next.prev = c.prev
 	}
 	c.prev, c.next = nil, nil
+}
+
+// leave takes c off the books.
+func (l *ledger) leave(c *Conn) {
+	l.open.Add(-1)
+	s := l.shard(c.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unlink(c)
 	if c.key == noAddr {
 		return
 	}

@@ -35,6 +35,7 @@ var (
 	codeAcceptFailed   = explain.Named("accept_failed")
 	codeClearText      = explain.Named("clear_text")
 	codeRecord         = explain.Named("tls_record")
+	codeProxyHeader    = explain.Named("proxy_header")
 )
 
 // refusalCodes are those of refused connections.

@@ -25,6 +25,7 @@ const (
 	RefusedMaxConnectionsPerIP                // limits.max_connections_per_ip: 429
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
 	RefusedDescriptors                        // the reserve of descriptors is reached: 503
+	RefusedProxyHeader                        // proxy_protocol: closed without a word
 )
 
 // Meter counts for one listener. Its methods are called by many goroutines

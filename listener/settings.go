@@ -22,8 +22,12 @@ type settings struct {
 	timeout config.ListenerTimeouts
 	trusted []netip.Prefix
 	tls     *tls.Config // nil: plain HTTP
-	handler fasthttp.RequestHandler
-	meter   Meter // set when the settings come into force, so that an aborted change counts nothing
+	// Sources that must open with a PROXY header: networks, and clients of a
+	// Unix socket.
+	announced     []netip.Prefix
+	unixAnnounced bool
+	handler       fasthttp.RequestHandler
+	meter         Meter // set when the settings come into force, so that an aborted change counts nothing
 }
 
 // compile checks l and turns it into settings.
@@ -50,15 +54,29 @@ func (s *Set) compile(l config.Listener) (*settings, error) {
 		}
 		st.trusted = append(st.trusted, p)
 	}
+	for _, text := range l.ProxyProtocol {
+		if text == config.UnixClients {
+			st.unixAnnounced = true
+			continue
+		}
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("set up listener %q: proxy_protocol: %w", l.Name, err)
+		}
+		st.announced = append(st.announced, p)
+	}
 	return st, nil
 }
 
 // trusts tells whether ip is one of the trusted proxies.
 func (st *settings) trusts(ip netip.Addr) bool {
-	if ip.Zone() != "" {
-		ip = ip.WithZone("")
-	}
-	for _, p := range st.trusted {
+	return contains(st.trusted, ip)
+}
+
+// contains looks for ip, whatever its zone, in a list of networks.
+func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.WithZone("")
+	for _, p := range prefixes {
 		if p.Contains(ip) {
 			return true
 		}

@@ -113,6 +113,9 @@ func (sk *socket) welcome(nc net.Conn) {
 	st := sk.settings.Load()
 	st.meter.Accepted()
 	c := newConn(sk, nc)
+	if st.mustAnnounce(nc.RemoteAddr()) {
+		c.announces, c.key = true, noAddr // nobody is counted before he is known
+	}
 	why, ok := RefusedDescriptors, false
 	if !sk.crowded(nc) {
 		why, ok = sk.ledger.enter(c, st.limits.MaxConnections, st.limits.MaxConnectionsPerIP)
@@ -130,6 +133,9 @@ func (sk *socket) welcome(nc net.Conn) {
 // serve has fasthttp answer the requests of c until it is closed or upgraded.
 func (sk *socket) serve(c *Conn) {
 	defer sk.serving.Done()
+	if c.announces && !sk.announce(c) {
+		return
+	}
 	if cfg := sk.settings.Load().tls; cfg != nil && !sk.secure(c, cfg) {
 		return
 	}

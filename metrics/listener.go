@@ -16,10 +16,11 @@ const (
 	RefusedMaxConnectionsPerIP                // limits.max_connections_per_ip
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
 	RefusedDescriptors                        // the reserve of descriptors is reached
+	RefusedProxyHeader                        // proxy_protocol: none, or a malformed one
 	refusals
 )
 
-var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate", "descriptors"}
+var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate", "descriptors", "proxy_header"}
 
 // String returns the reason as the label's value has it.
 func (r Refusal) String() string {
@@ -46,7 +47,7 @@ func newListenerVecs() listenerVecs {
 		acceptErrors: counter("holdfast_listener_accept_errors_total",
 			"Failures to accept, such as no descriptor left; the listener waits and tries again."),
 		refused: counter("holdfast_listener_refused_total",
-			"Connections and handshakes turned away, by the limit that they met: "+strings.Join(refusalNames[:], ", ")+".", "reason"),
+			"Connections and handshakes turned away, by reason: "+strings.Join(refusalNames[:], ", ")+".", "reason"),
 		open: &openCollector{desc: prometheus.NewDesc("holdfast_listener_connections_open",
 			"Client connections open now, WebSockets included.", []string{"listener"}, nil)},
 	}

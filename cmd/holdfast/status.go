@@ -180,6 +180,7 @@ var refusals = map[listener.Refusal]metrics.Refusal{
 	listener.RefusedMaxConnectionsPerIP: metrics.RefusedMaxConnectionsPerIP,
 	listener.RefusedHandshakeRate:       metrics.RefusedHandshakeRate,
 	listener.RefusedDescriptors:         metrics.RefusedDescriptors,
+	listener.RefusedProxyHeader:         metrics.RefusedProxyHeader,
 }
 
 // Refused implements [listener.Meter].

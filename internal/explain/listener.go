@@ -26,4 +26,8 @@ var listenerPages = []Page{
 		"A mistake in Holdfast. The request was answered with 500, all others go on.",
 		"panic and stack beside this line.",
 		"Report it with the stack."},
+	{4007, "proxy_header", 0, "a connection was closed for want of a PROXY header",
+		"proxy_protocol of the listener names the source, and it sent something else, half a header, or nothing within timeouts.header.",
+		"The error and the client beside this line: it is the load balancer's address, or that of somebody in its network.",
+		"Switch the PROXY protocol on in the load balancer (send-proxy in HAProxy), or take its address out of proxy_protocol."},
 }

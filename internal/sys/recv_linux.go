@@ -27,6 +27,15 @@ func Waits(fd int) bool {
 	return e == unix.EAGAIN || e == unix.EINTR
 }
 
+// Peek is Recv that leaves what it returns where it is.
+func Peek(fd int, b []byte) (n int, errno Errno) {
+	r, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_PEEK, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
 // Send writes to a non-blocking socket and returns how much it took. It tells
 // Go's scheduler nothing, and raises no SIGPIPE.
 func Send(fd int, b []byte) (n int, errno Errno) {

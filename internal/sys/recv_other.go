@@ -26,6 +26,12 @@ func Waits(fd int) bool {
 	return err == unix.EAGAIN || err == unix.EINTR
 }
 
+// Peek is Recv that leaves what it returns where it is.
+func Peek(fd int, b []byte) (n int, errno Errno) {
+	n, _, err := syscall.Recvfrom(fd, b, syscall.MSG_PEEK)
+	return max(n, 0), errnoOf(err)
+}
+
 // Send writes to a non-blocking socket and returns how much it took.
 func Send(fd int, b []byte) (n int, errno Errno) {
 	n, err := syscall.Write(fd, b)
