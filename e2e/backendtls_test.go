@@ -107,3 +107,65 @@ pools:
 		t.Errorf("%d requests reached a backend that is not believed", n)
 	}
 }
+
+// A socket's backend over TLS is one like any other: what it says in answer to
+// the handshake reaches the client, whether it agrees or not, and one that is
+// not believed hears of no handshake.
+func TestSocketToTLSBackend(t *testing.T) {
+	t.Parallel()
+	good, evil := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	ca := testkit.WriteFile(t, t.TempDir(), "ca.pem", good.PEM())
+	serve := func(a *testkit.Authority, change func(*tls.Config), h fasthttp.RequestHandler) *testkit.Backend {
+		cfg := &tls.Config{Certificates: []tls.Certificate{a.Issue("127.0.0.1")}}
+		if change != nil {
+			change(cfg)
+		}
+		return startTLS(t, cfg, h)
+	}
+	echo := serve(good, nil, testkit.Echo())
+	old := serve(good, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, testkit.Echo())
+	refuses := serve(good, nil, func(ctx *fasthttp.RequestCtx) {
+		ctx.SetStatusCode(http.StatusForbidden)
+		ctx.SetBodyString(strings.Repeat("not in here ", 5000))
+	})
+	asks := serve(good, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, good.Pool() }, testkit.Echo())
+	bad := serve(evil, nil, testkit.Echo())
+	pool := func(name string, backends ...*testkit.Backend) string {
+		var urls []string
+		for _, b := range backends {
+			urls = append(urls, fmt.Sprintf(`{url: "wss://%s"}`, b.Addr))
+		}
+		return fmt.Sprintf("  %s: {balance: first, backends: [%s], backend_tls: {ca: %q}}\n", name, strings.Join(urls, ", "), ca)
+	}
+	p := start(t, setup{rest: "routes: [{path: /echo, pool: echo}, {path: /old, pool: old}, {path: /refuses, pool: refuses}, {path: /asks, pool: asks}, {path: /bad, pool: bad}, {path: /mixed, pool: mixed}]\npools:\n" +
+		pool("echo", echo) + pool("old", old) + pool("refuses", refuses) + pool("asks", asks) + pool("bad", bad) + pool("mixed", bad, echo)})
+
+	large := strings.Repeat("0123456789abcdef", 20<<10) // several records
+	for _, path := range []string{"/echo", "/old", "/mixed"} {
+		c := testkit.DialRaw(t, p.web, path)
+		for _, text := range []string{"hello", large, "bye"} {
+			c.SendFrames(testkit.Text(text).Mask())
+			if f := c.ReadFrame(patience); string(f.Payload) != text {
+				t.Errorf("%s: %d bytes came back for %d", path, len(f.Payload), len(text))
+			}
+		}
+		c.SendFrames(testkit.Close(1000, "").Mask())
+		if f := c.ReadFrame(patience); f.Opcode != testkit.OpClose {
+			t.Errorf("%s: the answer to a Close is %+v", path, f)
+		}
+	}
+	f := func(path string, status int, want string) {
+		t.Helper()
+		resp, body := exchange(t, p.web, testkit.HandshakeRequest(p.web, path))
+		if resp.StatusCode != status || !strings.Contains(body, want) || strings.Contains(body, "127.0.0.1") {
+			t.Errorf("%s: %d %.100s, want %d %s", path, resp.StatusCode, body, status, want)
+		}
+	}
+	f("/refuses", http.StatusForbidden, strings.Repeat("not in here ", 5000))
+	f("/bad", http.StatusBadGateway, "(backend_untrusted, request ")
+	f("/asks", http.StatusBadGateway, "(backend_tls_failed, request ")
+	p.logged("backend_tls.cert and key of the pool")
+	if n := bad.Requests(); n != 0 {
+		t.Errorf("%d handshakes reached a backend that is not believed", n)
+	}
+}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 )
 
@@ -63,14 +63,14 @@ func (u *upstream) handshake(c *net.TCPConn, by time.Time) (*backendConn, error)
 	if err != nil {
 		return nil, err
 	}
-	t := tls.Client(w, u.tls)
+	t := tlsconn.Client(w, u.tls)
 	if err := c.SetDeadline(by); err != nil {
 		return nil, err
 	}
-	if err := t.Handshake(); err != nil {
+	if err := t.Shake(by); err != nil {
 		return nil, handshakeError{err}
 	}
-	return newTLSConn(t, w), c.SetDeadline(time.Time{})
+	return newTLSConn(t.Conn, w), c.SetDeadline(time.Time{})
 }
 
 // isTLS tells whether TLS failed, and not the network below it after TLS was
