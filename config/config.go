@@ -135,6 +135,7 @@ type Pool struct {
 	Sticky      *Sticky    `koanf:"sticky"`   // nil: not sticky
 	Backends    []Backend  `koanf:"backends"`
 	BackendTLS  BackendTLS `koanf:"backend_tls"`
+	SendProxy   string     `koanf:"send_proxy"` // "" | v1 | v2
 	Health      Health     `koanf:"health"`
 	WhenAllDown string     `koanf:"when_all_down"` // fail | try
 }

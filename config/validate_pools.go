@@ -30,6 +30,9 @@ func (v validator) pools(c *Config) {
 		}
 		v.backends(path+".backends", pool.Backends)
 		v.backendTLS(path+".backend_tls", pool)
+		if pool.SendProxy != "" {
+			v.oneOf(path+".send_proxy", pool.SendProxy, "v1", "v2")
+		}
 		v.health(path+".health", pool.Health)
 		v.oneOf(path+".when_all_down", pool.WhenAllDown, "fail", "try")
 	}

@@ -207,6 +207,7 @@ func TestValidatePools(t *testing.T) {
 		`health.fall: 0 would never take a backend down, write 1 or more`,
 		`health.rise: 0 would never bring a backend up, write 1 or more`)
 	f("health: {type: tcp, initial: maybe}", `health.initial: "maybe" is not known, use one of down, up`)
+	f("send_proxy: v3", `send_proxy: "v3" is not known, use one of v1, v2`)
 	f("backend_tls: {cert: a.crt, server_name: 'a b'}",
 		`backend_tls.key: is missing, write the path of the key that belongs to cert`,
 		`backend_tls.server_name: "a b" is not a host name, write a name that stands in the backends' certificate, or leave it out for the host of each URL`)

@@ -174,3 +174,58 @@ listen two
 		}
 	}
 }
+
+// Two in a row: what the first one says of a client, the second one believes,
+// for requests, sockets and probes, over TLS or not.
+func TestProxyProtocolOut(t *testing.T) {
+	t.Parallel()
+	echo := testkit.Echo()
+	backend := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) {
+		if ctx.Request.Header.ConnectionUpgrade() {
+			echo(ctx)
+			return
+		}
+		ctx.SetBody(ctx.Request.Header.Peek("X-Forwarded-For"))
+	})
+	for _, version := range []string{"v1", "v2"} {
+		inner := start(t, setup{
+			listener: "proxy_protocol: [127.0.0.1], trusted_proxies: [203.0.113.0/24]",
+			rest:     fmt.Sprintf("routes: [{pool: web}]\npools: {web: {backends: [{url: \"http://%s\"}]}}", backend.Addr),
+		})
+		outer := start(t, setup{
+			listener: "trusted_proxies: [127.0.0.1]",
+			rest: fmt.Sprintf(`routes: [{pool: web, headers: {request: {remove: [X-Forwarded-For]}}}]
+pools:
+  web:
+    backends: [{name: b1, url: "http://%s"}]
+    send_proxy: %s
+    health: {type: websocket, path: /, interval: 100ms, rise: 1}`, inner.web, version),
+		})
+		outer.awaitState("web", "b1", "up")
+		for _, ip := range []string{"192.0.2.7", "2001:db8::7"} {
+			for range 2 {
+				resp, body := exchange(t, outer.web, get("/", "Connection: close", "X-Forwarded-For: "+ip))
+				if resp.StatusCode != http.StatusOK || body != ip {
+					t.Errorf("%s: %d %s, want %s", version, resp.StatusCode, body, ip)
+				}
+			}
+			c := testkit.DialRaw(t, outer.web, "/", "X-Forwarded-For: "+ip)
+			c.SendFrames(testkit.Text("hello").Mask())
+			if f := c.ReadFrame(patience); string(f.Payload) != "hello" {
+				t.Errorf("%s: echo of %q", version, f.Payload)
+			}
+			c.SendFrames(testkit.Close(1000, "").Mask())
+			c.ReadFrame(patience)
+		}
+		testkit.Eventually(t, patience, func() bool {
+			log := inner.read("access.log")
+			return strings.Count(log, `"kind":"websocket"`) >= 3 && // probes too
+				strings.Contains(log, `"client":"2001:db8::7","method":"GET","host":"game.example.com"`) &&
+				strings.Contains(log, `"kind":"websocket","listener":"web","route":"/","client":"2001:db8::7"`) &&
+				strings.Contains(log, `"kind":"websocket","listener":"web","route":"/","client":"127.0.0.1"`)
+		}, version+": the second one's log names the clients")
+		if n := inner.metric("holdfast_listener_refused_total", `reason="proxy_header"`); n != 0 {
+			t.Errorf("%s: %v connections were refused", version, n)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/announce"
 )
 
 // checker asks one backend once. It is used by one goroutine at a time.
@@ -36,7 +38,7 @@ func newChecker(t Target) checker {
 	case "http":
 		c, err = newHTTPChecker(t)
 	case "tcp":
-		c = tcpChecker{address: t.Address, tls: tlsOf(t)}
+		c = tcpChecker{address: t.Address, dial: dialOf(t), tls: tlsOf(t)}
 	case "websocket":
 		c = newWebSocketChecker(t)
 	default:
@@ -74,6 +76,29 @@ const userAgent = "holdfast-health"
 // keep-alive, which would cost system calls on each.
 var dialer = net.Dialer{KeepAlive: -1}
 
+// dialFunc connects as net.Dialer's DialContext does.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialOf returns how the target is connected to: with a PROXY header if it
+// wants one.
+func dialOf(t Target) dialFunc {
+	if t.SendProxy == "" {
+		return dialer.DialContext
+	}
+	header := announce.Local(t.SendProxy)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := c.Write(header); err != nil { // an empty send buffer takes it
+			_ = c.Close()
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
 // tlsOf returns how the target is spoken to over TLS, nil for not at all. Every
 // probe makes a whole handshake, so that it sees a certificate that has changed.
 func tlsOf(t Target) *tls.Config {
@@ -89,11 +114,12 @@ func tlsOf(t Target) *tls.Config {
 // not nil.
 type tcpChecker struct {
 	address string
+	dial    dialFunc
 	tls     *tls.Config
 }
 
 func (c tcpChecker) check(ctx context.Context) answer {
-	conn, err := dialer.DialContext(ctx, "tcp", c.address)
+	conn, err := c.dial(ctx, "tcp", c.address)
 	if err != nil {
 		return failed(err)
 	}

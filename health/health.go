@@ -42,6 +42,9 @@ type Target struct {
 	Scheme, Address string
 	// Trust says how the backend is believed; nil without TLS.
 	Trust *trust.Client
+	// SendProxy is the version of the PROXY header that each connection begins
+	// with, "v1" or "v2"; empty: none. It says that nobody else is behind it.
+	SendProxy string
 	// Spec says how and how often. It must be valid as config.Load sees to;
 	// probes of one that is not fail and say why.
 	Spec config.Health

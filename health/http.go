@@ -43,7 +43,7 @@ func newHTTPChecker(t Target) (*httpChecker, error) {
 		client: &retryablehttp.Client{
 			HTTPClient: &http.Client{
 				Transport: &http.Transport{
-					DialContext:     dialer.DialContext,
+					DialContext:     dialOf(t),
 					TLSClientConfig: tlsOf(t),
 					// Each probe makes a new connection, as a new client would,
 					// and leaves none open.

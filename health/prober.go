@@ -25,9 +25,9 @@ func NewProber(log *slog.Logger) *Prober {
 
 // Reconcile makes targets the whole set. Targets that are new are probed at
 // once. Those that are equal but for names and Report keep their state and
-// their rhythm, and later verdicts go to the new Report. Those whose Spec
-// or Trust differs keep their state and count, and the next probe comes one new
-// interval after the last one. Those that are gone, or have another Scheme or Address,
+// their rhythm, and later verdicts go to the new Report. Those whose Spec,
+// Trust or SendProxy differs keep their state and count, and the next probe
+// comes one new interval after the last one. Those that are gone, or have another Scheme or Address,
 // are stopped: Reconcile waits for a probe under way to end, which is at once,
 // and their Report is not called after it returns. Targets without a Spec.Type
 // are not probed. After Close it does nothing.

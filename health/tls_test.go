@@ -130,3 +130,24 @@ func TestTrustChanges(t *testing.T) {
 	await(true, false) // the state is kept until fall probes have failed
 	await(false, false)
 }
+
+// A probe of a backend that wants PROXY headers says that nobody is behind it.
+func TestProbesAnnounceThemselves(t *testing.T) {
+	for version, header := range map[string]string{"v1": "PROXY UNKNOWN\r\n", "v2": "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"} {
+		seen := make(chan string, 1)
+		address := testkit.ServeTCP(t, func(c *net.TCPConn) {
+			b := make([]byte, len(header))
+			n, _ := io.ReadFull(c, b)
+			seen <- string(b[:n])
+		})
+		for _, kind := range []string{"http", "tcp", "websocket"} {
+			s := spec(kind, ample)
+			ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
+			newChecker(Target{Scheme: "http", Address: address, Spec: s, SendProxy: version}).check(ctx)
+			cancel()
+			if got := <-seen; got != header {
+				t.Errorf("%s, %s: %q", version, kind, got)
+			}
+		}
+	}
+}

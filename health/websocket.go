@@ -21,8 +21,9 @@ const closePatience = 250 * time.Millisecond
 // webSocketChecker passes when a backend completes a handshake and answers a
 // Ping with the Pong that belongs to it, RFC 6455 sections 4.1 and 5.5.
 type webSocketChecker struct {
-	url string
-	tls *tls.Config // nil for ws
+	url  string
+	dial dialFunc
+	tls  *tls.Config // nil for ws
 }
 
 func newWebSocketChecker(t Target) webSocketChecker {
@@ -30,7 +31,7 @@ func newWebSocketChecker(t Target) webSocketChecker {
 	if t.Trust != nil {
 		scheme = "wss://"
 	}
-	return webSocketChecker{url: scheme + t.Address + t.Spec.Path, tls: tlsOf(t)}
+	return webSocketChecker{url: scheme + t.Address + t.Spec.Path, dial: dialOf(t), tls: tlsOf(t)}
 }
 
 func (c webSocketChecker) check(ctx context.Context) answer {
@@ -39,7 +40,7 @@ func (c webSocketChecker) check(ctx context.Context) answer {
 	release := func() bool { return true }
 	d := websocket.Dialer{
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
+			conn, err := c.dial(ctx, network, addr)
 			if err == nil {
 				release = context.AfterFunc(ctx, func() { conn.Close() })
 			}

@@ -35,7 +35,7 @@ type worker struct {
 // adopt takes over t if that changes nothing in how the backend is probed.
 func (w *worker) adopt(t Target) bool {
 	current := w.target.Load()
-	if !sameBackend(*current, t) || current.Spec != t.Spec || current.Trust.ID() != t.Trust.ID() {
+	if !sameBackend(*current, t) || current.Spec != t.Spec || current.Trust.ID() != t.Trust.ID() || current.SendProxy != t.SendProxy {
 		return false
 	}
 	w.target.Store(&t)

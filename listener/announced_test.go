@@ -380,3 +380,18 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// A listener that is bound to every address knows which one a client has
+// connected to, outside of Go's poller and in it.
+func TestLocalAddrOfWildcard(t *testing.T) {
+	l := web()
+	l.Address = ":0"
+	s, _ := serve(t, options(func(ctx *fasthttp.RequestCtx) { fmt.Fprint(ctx, ctx.LocalAddr()) }), l)
+	_, port, _ := net.SplitHostPort(s.Addr("web").String())
+	c := testkit.DialTCP(t, "127.0.0.1:"+port)
+	for range 3 {
+		if got := ask(t, c, ""); got != "127.0.0.1:"+port {
+			t.Errorf("%s, want port %s of 127.0.0.1", got, port)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -353,8 +354,25 @@ func (c *lazyConn) SetWriteDeadline(t time.Time) error {
 // it may ask for.
 func (c *lazyConn) descriptor() int { return c.fd }
 
-// LocalAddr implements [net.Conn].
-func (c *lazyConn) LocalAddr() net.Addr { return c.local }
+// LocalAddr implements [net.Conn]. It asks the kernel if the listener is bound
+// to every address.
+func (c *lazyConn) LocalAddr() net.Addr {
+	if tcp, ok := c.local.(*net.TCPAddr); !ok || !tcp.IP.IsUnspecified() {
+		return c.local
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var local netip.AddrPort
+	if p := c.joined.Load(); p != nil {
+		_ = p.raw.Control(func(fd uintptr) { local, _ = sys.LocalAddr(int(fd)) })
+	} else if c.fd >= 0 {
+		local, _ = sys.LocalAddr(c.fd)
+	}
+	if !local.IsValid() {
+		return c.local
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
+}
 
 // RemoteAddr implements [net.Conn].
 func (c *lazyConn) RemoteAddr() net.Addr { return c.remote }

@@ -378,7 +378,7 @@ func TestCloseOfStuckTLS(t *testing.T) {
 	var c *backendConn
 	for _, u := range r.proxy.upstreams {
 		var err error
-		if c, err = u.dial(patience); err != nil {
+		if c, err = u.dial(patience, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ func (x *exchange) try(b *balancer.Backend, now time.Time) class {
 	x.up = x.rt.upstreams[b]
 	for again := false; ; again = true {
 		x.sent, x.answered, x.why = false, false, nil
-		c, err := x.up.acquire(x.route.timeouts.Connect)
+		c, err := x.up.acquire(x.route.timeouts.Connect, x.preface())
 		if err != nil {
 			x.why = err
 			return classOfDial(err)

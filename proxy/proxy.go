@@ -85,7 +85,7 @@ func (p *Proxy) Swap(rt *Runtime) {
 		}
 		for _, b := range r.pool.Backends() {
 			t := rt.Trust(b)
-			k := upstreamKey{scheme: b.Scheme(), address: b.Address(), trust: t.ID()}
+			k := upstreamKey{scheme: b.Scheme(), address: b.Address(), trust: t.ID(), sendProxy: rt.sendProxy[b.Key().Pool]}
 			u := p.upstreams[k]
 			if u == nil {
 				u = newUpstream(k, t)

@@ -30,7 +30,8 @@ type Runtime struct {
 	listeners map[string]*listenerPolicy
 	pools     *balancer.Pools
 
-	trusts map[string]*trust.Client // by pool, of those that have TLS
+	trusts    map[string]*trust.Client // by pool, of those that have TLS
+	sendProxy map[string]string        // by pool
 
 	tokenParameters []string // query parameters that carry tokens on some route
 
@@ -80,6 +81,10 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 	}
 	trusts, errs := loadTrusts(cfg.Pools)
 	rt.trusts = trusts
+	rt.sendProxy = make(map[string]string, len(cfg.Pools))
+	for name, p := range cfg.Pools {
+		rt.sendProxy[name] = p.SendProxy
+	}
 	for i, l := range cfg.Listeners {
 		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes)}
 		for j, text := range l.TrustedProxies {

@@ -47,6 +47,8 @@ type calling struct {
 	used      bool          // answers were sent on the client's connection before
 	tls       *tlsconn.Conn // that lies on the client's socket; nil: none
 
+	source, destination netip.AddrPort // for a PROXY header
+
 	listener string     // for the log
 	client   netip.Addr // for the log
 	why      error      // what ended the last attempt, in the system's words; may be nil

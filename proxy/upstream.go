@@ -17,10 +17,11 @@ const idleTime = 60 * time.Second
 
 // upstreamKey is what an upstream is known by. A backend keeps its connections
 // when its weight or its pool's name changes, but not when other certificates
-// are believed or shown.
+// are believed or shown, or when it is told otherwise whose a connection is.
 type upstreamKey struct {
 	scheme, address string
 	trust           trust.ID
+	sendProxy       string // as in the configuration
 }
 
 // authority is what Host says of the backend: without the port if that is the
@@ -44,6 +45,7 @@ type upstream struct {
 	authority        []byte      // for Host, where the client's is not kept
 	place            *place      // for the relay
 	tls              *tls.Config // nil: none
+	sendProxy        string      // version of the PROXY header; empty: none
 
 	mu     sync.Mutex // guards what follows; held for a few instructions
 	idle   []*backendConn
@@ -54,7 +56,7 @@ type upstream struct {
 // newUpstream returns one without connections. t is nil for backends without
 // TLS.
 func newUpstream(k upstreamKey, t *trust.Client) *upstream {
-	u := &upstream{network: "tcp", address: k.address, authority: k.authority(), place: newPlace(k.address)}
+	u := &upstream{network: "tcp", address: k.address, authority: k.authority(), place: newPlace(k.address), sendProxy: k.sendProxy}
 	if t != nil {
 		u.tls = t.Config(k.address)
 	}
@@ -65,11 +67,15 @@ func newUpstream(k upstreamKey, t *trust.Client) *upstream {
 // Close: an idle one, or a new one, for which it waits at most connect (0: as
 // long as the system does). Each idle one is looked at first, though it costs a
 // system call: bytes that nobody asked for would be the next client's answer.
-func (u *upstream) acquire(connect time.Duration) (*backendConn, error) {
+// What begins with a preface, the PROXY header of one client, is always new.
+func (u *upstream) acquire(connect time.Duration, preface []byte) (*backendConn, error) {
 	for {
-		c := u.pop()
+		c := (*backendConn)(nil)
+		if len(preface) == 0 {
+			c = u.pop()
+		}
 		if c == nil {
-			return u.dial(connect)
+			return u.dial(connect, preface)
 		}
 		if c.alive() {
 			return c, nil
@@ -95,13 +101,19 @@ func (u *upstream) pop() *backendConn {
 // it waits connect at most in all. Go sets TCP_NODELAY by itself; keep-alive probes are left out
 // because no connection is idle for longer than idleTime and every wait for an
 // answer has a limit of its own.
-func (u *upstream) dial(connect time.Duration) (*backendConn, error) {
+func (u *upstream) dial(connect time.Duration, preface []byte) (*backendConn, error) {
 	d := net.Dialer{KeepAlive: -1}
 	if connect > 0 {
 		d.Deadline = time.Now().Add(connect)
 	}
 	c, err := d.Dial(u.network, u.address)
+	if err == nil && len(preface) > 0 {
+		_, err = c.Write(preface) // an empty send buffer takes it
+	}
 	switch {
+	case err != nil && c != nil:
+		_ = c.Close()
+		fallthrough
 	case err != nil:
 		return nil, err
 	case u.tls == nil:
@@ -114,11 +126,12 @@ func (u *upstream) dial(connect time.Duration) (*backendConn, error) {
 	return bc, err
 }
 
-// release gives back a connection whose last answer was read to its end.
+// release gives back a connection whose last answer was read to its end. One
+// with a PROXY header is of no use to other clients, so it is closed.
 func (u *upstream) release(c *backendConn, now time.Time) {
 	c.idleSince, c.used = now, true
 	u.mu.Lock()
-	if u.closed {
+	if u.closed || u.sendProxy != "" {
 		u.mu.Unlock()
 		c.Close()
 		return

@@ -37,7 +37,7 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 		u.release(young, time.Now())
 
 		// The one used last comes first.
-		c, err := u.acquire(0)
+		c, err := u.acquire(0, nil)
 		if c != young || err != nil {
 			t.Errorf("acquire = %p, %v, want the young one, %p", c, err, young)
 		}
@@ -80,7 +80,7 @@ func TestAlive(t *testing.T) {
 			close(acted)
 			_, _ = io.Copy(io.Discard, c)
 		})
-		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
+		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestWriteThenRead(t *testing.T) {
 				says("answer")(c)
 			}
 		})
-		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
+		c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestWriteThenRead(t *testing.T) {
 
 func TestWriteThenReadFails(t *testing.T) {
 	addr := testkit.ServeTCP(t, silent)
-	c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience)
+	c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestAuthority(t *testing.T) {
 
 func TestDialFailures(t *testing.T) {
 	u := newUpstream(upstreamKey{scheme: "http", address: testkit.FreeAddr(t)}, nil)
-	if _, err := u.acquire(patience); err == nil || classOfDial(err) != refused {
+	if _, err := u.acquire(patience, nil); err == nil || classOfDial(err) != refused {
 		t.Errorf("%v, want a refusal", err)
 	}
 	if got := classOfDial(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}); got != connectTimeout {

@@ -136,6 +136,9 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 		}
 	}
 	up := x.rt.upstreams[lease.Backend()]
+	if up.sendProxy != "" {
+		c.source, c.destination = x.ends()
+	}
 	if x.route.shape != nil {
 		x.lease = lease // its backend is one of the facts
 		f := x.facts()
@@ -201,6 +204,7 @@ func (s *socket) dial() {
 			err = s.p.relay.Open(&relay.Call{
 				Client: s.fd, ClientTLS: c.tls, Used: c.used, Early: c.early,
 				Backend: addr, BackendTLS: up.tls, Request: c.head,
+				Preface: up.preface(c.source, c.destination),
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
 				Ping: s.route.ping, PingBackend: s.route.pingBackend, Guard: s.route.frames,
 				Owner: s,

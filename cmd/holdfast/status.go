@@ -82,7 +82,8 @@ func targetOf(b *balancer.Backend, cfg *config.Config, rt *proxy.Runtime) health
 	return health.Target{
 		ID:   key.Pool + " " + key.Scheme + "://" + key.Address,
 		Pool: key.Pool, Backend: b.Name(), Scheme: key.Scheme, Address: key.Address, Trust: rt.Trust(b),
-		Spec: cfg.Pools[key.Pool].Health, InitialUp: b.State().Up(),
+		SendProxy: cfg.Pools[key.Pool].SendProxy,
+		Spec:      cfg.Pools[key.Pool].Health, InitialUp: b.State().Up(),
 	}
 }
 

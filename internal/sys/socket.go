@@ -58,6 +58,21 @@ func DialTCP(addr netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
+// LocalAddr returns the address that a TCP socket is bound to.
+func LocalAddr(fd int) (netip.AddrPort, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("ask for own address: %w", err)
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil // #nosec G115 -- a port
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil // #nosec G115 -- a port
+	}
+	return netip.AddrPort{}, fmt.Errorf("ask for own address: %T is not one of TCP", sa)
+}
+
 func zoneID(zone string) uint32 {
 	if zone == "" {
 		return 0
