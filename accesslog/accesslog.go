@@ -116,8 +116,15 @@ func newLogger(format string) (*Logger, error) {
 	return l, nil
 }
 
+// openFile opens a file for appending. A named pipe is opened for reading too:
+// without a reader the system would keep us waiting otherwise, and with one that
+// leaves, lines would be lost that the next one could read.
 func openFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) // #nosec G304 -- the operator's choice
+	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if info, err := os.Stat(path); err == nil && info.Mode().Type() == os.ModeNamedPipe {
+		flags = os.O_RDWR
+	}
+	f, err := os.OpenFile(path, flags, 0o640) // #nosec G304 -- the operator's choice
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
 	}
@@ -220,9 +227,25 @@ func (l *Logger) Close() error {
 	case <-timer.C:
 	}
 	// Closing a pipe ends the write that is stuck in it. Other people's files
-	// and stuck disks have to be left to themselves.
-	if f := l.file.Load(); f != nil {
-		f.Close()
+	// and stuck disks have to be left to themselves. The writer may be about to
+	// go on to the file of a Reopen.
+	for i := 0; i < 20 && l.path != ""; i++ {
+		l.mu.Lock()
+		next := l.next
+		l.next = nil
+		l.mu.Unlock()
+		for _, f := range []*os.File{next, l.file.Load()} {
+			if f != nil {
+				f.Close()
+			}
+		}
+		timer.Reset(closeWait / 100)
+		select {
+		case <-l.done:
+		case <-timer.C:
+			continue
+		}
+		break
 	}
 	return errors.New("close access log: what it is written to takes no more, lines are lost")
 }

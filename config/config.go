@@ -51,6 +51,7 @@ type Listener struct {
 	ProxyProtocol []string         `koanf:"proxy_protocol"`
 	TLS           *TLS             `koanf:"tls"` // nil: plain HTTP
 	Limits        Limits           `koanf:"limits"`
+	AccessLog     *AccessLog       `koanf:"access_log"` // nil: log.access
 	Timeouts      ListenerTimeouts `koanf:"timeouts"`
 }
 
@@ -62,6 +63,9 @@ type Limits struct {
 	HandshakesPerSecondPerIP int   `koanf:"handshakes_per_second_per_ip"`
 	MaxHeaderBytes           Bytes `koanf:"max_header_bytes"`
 	MaxBodyBytes             Bytes `koanf:"max_body_bytes"`
+	// MaxRequestsPerConnection ends keep-alive behind that many requests; 1 is
+	// no keep-alive.
+	MaxRequestsPerConnection int `koanf:"max_requests_per_connection"`
 }
 
 // ListenerTimeouts bound how long a client may take.
@@ -90,6 +94,8 @@ type Route struct {
 	RewriteRedirects bool      `koanf:"rewrite_redirects"`
 	Headers          Headers   `koanf:"headers"`
 	Forwarded        bool      `koanf:"forwarded"` // RFC 7239, beside X-Forwarded-*
+
+	AccessLog *AccessLog `koanf:"access_log"` // nil: the listener's
 
 	Timeouts  RouteTimeouts `koanf:"timeouts"`
 	Retries   int           `koanf:"retries"`

@@ -69,12 +69,13 @@ func (c *Config) complete(dir string, given map[string]bool) {
 		}
 		return filepath.Join(dir, path)
 	}
-	if c.Log.File != "stderr" && c.Log.File != "stdout" && c.Log.File != "off" {
+	if !isStream(c.Log.File) {
 		c.Log.File = absolute(c.Log.File)
 	}
-	if c.Log.Access != "stderr" && c.Log.Access != "stdout" && c.Log.Access != "off" {
+	if !isStream(c.Log.Access) {
 		c.Log.Access = absolute(c.Log.Access)
 	}
+	c.completeAccessLogs(absolute)
 	for i := range c.Listeners {
 		if path, ok := strings.CutPrefix(c.Listeners[i].Address, unixPrefix); ok {
 			c.Listeners[i].Address = unixPrefix + absolute(path)

@@ -18,10 +18,10 @@ type documented struct{ kind, value string }
 var (
 	requiredKeys = []string{
 		"listeners[].name", "listeners[].address", "listeners[].tls.certificates[].cert", "listeners[].tls.certificates[].key",
-		"routes[].redirect.to", "routes[].rewrite.pattern",
+		"listeners[].access_log.file", "routes[].access_log.file", "routes[].redirect.to", "routes[].rewrite.pattern",
 		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
 	}
-	derivedKeys = []string{"routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
+	derivedKeys = []string{"listeners[].access_log.format", "routes[].access_log.format", "routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
 )
 
 // zeroUnits finds the end of 1h0m0s, which nobody writes.
@@ -155,6 +155,8 @@ func TestRequiredKeys(t *testing.T) {
 		"routes[].auth.forward.url":           "routes: [{pool: web, auth: {forward: {}}}]",
 		"pools.NAME.sticky.by":                "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
 		"pools.NAME.backends[].url":           "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
+		"listeners[].access_log.file":         "listeners: [{name: web, address: ':80', access_log: {}}]",
+		"routes[].access_log.file":            "routes: [{pool: web, access_log: {}}]",
 	}
 	for _, path := range requiredKeys {
 		_, _, err := Parse([]byte(complete(docs[path])), "yaml", "t.yaml", Options{})

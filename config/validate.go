@@ -13,6 +13,7 @@ type validator struct{ *problems }
 func validate(p *problems, c *Config) {
 	v := validator{p}
 	v.log(c.Log)
+	v.accessLogFiles(c)
 	v.listeners(c)
 	v.routes(c)
 	v.pools(c)

@@ -86,6 +86,7 @@ func (v validator) limits(path string, l Limits) {
 	v.notNegative(path+".max_connections", l.MaxConnections)
 	v.notNegative(path+".max_connections_per_ip", l.MaxConnectionsPerIP)
 	v.notNegative(path+".handshakes_per_second_per_ip", l.HandshakesPerSecondPerIP)
+	v.notNegative(path+".max_requests_per_connection", l.MaxRequestsPerConnection)
 	if l.MaxHeaderBytes < minHeaderBytes || l.MaxHeaderBytes > maxHeaderBytes {
 		v.check(path+".max_header_bytes", "%s is out of range, write %s to %s", l.MaxHeaderBytes, minHeaderBytes, maxHeaderBytes)
 	}

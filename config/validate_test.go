@@ -64,6 +64,11 @@ func TestValidateListeners(t *testing.T) {
 		`log.access_format: "apache" is not known, use one of json, combined`,
 		`log.format: "xml" is not known, use one of json, text`,
 		`log.level: "loud" is not known, use one of debug, info, warn, error`)
+	f(one("access_log: {file: web.log, format: xml}"), `listeners[0].access_log.format: "xml" is not known, use one of json, combined`)
+	f("log: {access: all.log}\nlisteners: [{name: web, address: ':80', access_log: {file: ./all.log, format: combined}}]",
+		`listeners[0].access_log.format: is combined where log.access writes json to the same file, write the same format or another file`)
+	f("log: {access: all.log}\nlisteners: [{name: web, address: ':80', access_log: {file: all.log}}]", nil...)
+	f(one("limits: {max_requests_per_connection: -1}"), `listeners[0].limits.max_requests_per_connection: -1 is negative, write 0 or more`)
 	f("log: {file: '', access: ''}",
 		`log.access: is empty, write off, stdout, stderr or a path`,
 		`log.file: is empty, write stderr, stdout or a path`)

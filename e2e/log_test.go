@@ -276,3 +276,96 @@ func TestLogTellsChanges(t *testing.T) {
 		}
 	}
 }
+
+// Listeners and routes write where they are told to, each file is opened again
+// on SIGUSR1, and a reload changes them.
+func TestOwnAccessLogs(t *testing.T) {
+	t.Parallel()
+	b := testkit.StartBackend(t, testkit.Echo())
+	rest := func(file string) string {
+		return fmt.Sprintf(`routes:
+- {path: /, pool: web}
+- {path: /game, pool: web, access_log: {file: %s, format: combined}}
+- {path: /quiet, pool: web, access_log: {file: "off"}}
+pools: {web: {backends: [{url: "http://%s"}]}}`, file, b.Addr)
+	}
+	p := start(t, setup{listener: "access_log: {file: web.log}", rest: rest("game.log")})
+	count := func(name string, want int) {
+		t.Helper()
+		testkit.Eventually(t, patience, func() bool { return strings.Count(p.read(name), "\n") == want }, fmt.Sprintf("%s has %d lines", name, want))
+	}
+	socket := testkit.DialRaw(t, p.web, "/game/room") // outlives what follows
+	for _, path := range []string{"/", "/game", "/quiet", "/other"} {
+		exchange(t, p.web, get(path))
+	}
+	count("web.log", 2)
+	count("game.log", 1)
+	if line := p.read("game.log"); !regexp.MustCompile(`^127\.0\.0\.1 - - \[[^]]+\] "GET /game HTTP/1\.1" 200 \d+ "-" "-"\n$`).MatchString(line) {
+		t.Errorf("the combined line is %q", line)
+	}
+	for _, name := range []string{"web.log", "game.log"} {
+		if err := os.Rename(p.path(name), p.path(name+".1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.signal(syscall.SIGUSR1)
+	p.logged("log files reopened")
+	exchange(t, p.web, get("/"))
+	exchange(t, p.web, get("/game"))
+	count("web.log", 1)
+	count("game.log", 1)
+
+	p.write(rest("arena.log"))
+	p.reload()
+	exchange(t, p.web, get("/game"))
+	socket.SendFrames(testkit.Close(1000, "").Mask())
+	count("arena.log", 2) // the request, and the socket from before
+	count("game.log", 1)
+	p.write(rest("missing/arena.log"))
+	p.reload()
+	p.logged("missing/arena.log: no such file or directory")
+	exchange(t, p.web, get("/game"))
+	count("arena.log", 3)
+	p.checkReloads(2, 1)
+	if p.read("access.log") != "" {
+		t.Errorf("log.access has %q", p.read("access.log"))
+	}
+}
+
+// A full disk and a pipe that nobody reads cost lines, which are counted, and
+// nothing else: not the start, not traffic, not the end.
+func TestStuckLogs(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full, which is this test's full disk")
+	}
+	t.Parallel()
+	b := testkit.StartBackend(t, nil)
+	pipe := t.TempDir() + "/pipe"
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, setup{
+		log: fmt.Sprintf("file: %s, level: debug, access: /dev/full", pipe),
+		rest: fmt.Sprintf(`routes: [{path: /, pool: web}, {path: /pipe, pool: web, access_log: {file: %s}}, {path: /file, pool: web, access_log: {file: file.log}}]
+pools: {web: {backends: [{url: "http://%s"}]}}`, pipe, b.Addr),
+	})
+	c := testkit.DialTCP(t, p.web)
+	ask := func(path string, n int) {
+		for range n {
+			c.Send(get(path))
+			resp := c.ReadResponse(patience)
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+	}
+	const requests = 500
+	ask("/", requests)
+	ask("/pipe", requests)
+	ask("/file", 3)
+	p.accessLines("file.log", 3)
+	testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_access_log_dropped_total") >= requests }, "what the full disk did not take is counted")
+	p.reload()
+	p.signal(stopSignal)
+	if code := p.wait(patience); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}

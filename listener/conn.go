@@ -83,6 +83,7 @@ type Conn struct {
 	owed        func() // of IfNotTaken
 	parked      bool   // leave fasthttp without being closed
 	served      bool   // a request was answered
+	requests    int    // that reached the handler
 	headerArmed bool   // the read deadline is the header's
 	lingers     bool   // the client may be sending when the connection is closed
 	hasByte     bool   // oneByte is the next to read

@@ -157,3 +157,34 @@ func TestTrusts(t *testing.T) {
 		t.Error("compiled an impossible prefix")
 	}
 }
+
+// Keep-alive ends with the last request that a connection may carry, also if
+// the connection was parked in between.
+func TestMaxRequestsPerConnection(t *testing.T) {
+	f := func(limit, answered int) {
+		t.Helper()
+		l := web()
+		l.Limits.MaxRequestsPerConnection = limit
+		_, address := serve(t, options(hello), l)
+		c := testkit.DialTCP(t, address)
+		for i := 1; i <= answered; i++ {
+			c.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			resp := c.ReadResponse(5 * time.Second)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			if resp.StatusCode != 200 || resp.Close != (i == limit) {
+				t.Errorf("limit %d, request %d: status %d, close %t", limit, i, resp.StatusCode, resp.Close)
+			}
+			if i == 1 && answered > 1 {
+				time.Sleep(parkAfter + parkAfter/4)
+			}
+		}
+		if limit > 0 {
+			c.ExpectEOF(5 * time.Second)
+		} else {
+			get(t, c, "/still")
+		}
+	}
+	f(1, 1)
+	f(3, 3)
+	f(0, 5)
+}

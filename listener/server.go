@@ -71,13 +71,16 @@ func noteState(nc net.Conn, state fasthttp.ConnState) {
 // below it and an end to keep-alive once the listener stops.
 func (sk *socket) handle(ctx *fasthttp.RequestCtx) {
 	defer sk.catch(ctx)
+	c, _ := connOf(ctx.Conn())
 	if n := ctx.Request.Header.ContentLength(); n > 0 || n == -1 {
 		// Should this connection be closed now, the client may still be sending.
-		c, _ := connOf(ctx.Conn())
 		c.lingers = true
 	}
-	sk.settings.Load().handler(ctx)
-	if sk.stopping.Load() && !ctx.Hijacked() {
+	st := sk.settings.Load()
+	st.handler(ctx)
+	c.requests++
+	last := st.limits.MaxRequestsPerConnection > 0 && c.requests >= st.limits.MaxRequestsPerConnection
+	if (last || sk.stopping.Load()) && !ctx.Hijacked() {
 		ctx.SetConnectionClose()
 	}
 }

@@ -324,12 +324,12 @@ func TestTokensAreNotLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.proxy.SetAccessLog(l)
+	g.proxy.SetAccessLogs(&AccessLogs{Default: l})
 	g.ask(t, "/ws?token="+token, []string{"Referer: https://x/?a=1&token=" + token}, 200, "")
 	g.ask(t, "/ws?token=x"+token+"&room=7", nil, 401, "token_wrong")
 	g.ask(t, "/ws?%74%6Fken="+token+"&token="+token, nil, 401, "token_wrong")
 	g.ask(t, "/elsewhere?token="+token, nil, http.StatusNotFound, "no_route")
-	g.proxy.SetAccessLog(nil)
+	g.proxy.SetAccessLogs(nil)
 	l.Close()
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -13,16 +13,44 @@ import (
 	"github.com/holdfast-lb/holdfast/relay"
 )
 
-// SetAccessLog sends the records of requests and sockets that end from now on
-// to l; nil: nowhere. The caller closes the one before.
-func (p *Proxy) SetAccessLog(l *accesslog.Logger) { p.access.Store(l) }
+// AccessLogs says where records go: to the log of their route, or else to that
+// of their listener, or else to Default. A nil Logger is nowhere.
+type AccessLogs struct {
+	Default           *accesslog.Logger
+	Listeners, Routes map[string]*accesslog.Logger // by name, of those that have their own
+}
 
-// AccessLog returns the logger in use, which may be nil.
-func (p *Proxy) AccessLog() *accesslog.Logger { return p.access.Load() }
+// of returns the log for a listener and a route; nil: none.
+func (a *AccessLogs) of(listener, route string) *accesslog.Logger {
+	if a == nil {
+		return nil
+	}
+	if l, own := a.Routes[route]; own {
+		return l
+	}
+	if l, own := a.Listeners[listener]; own {
+		return l
+	}
+	return a.Default
+}
+
+// SetAccessLogs sends the records of requests and sockets that end from now on
+// to a; nil: nowhere. The caller changes nothing in a any more, and closes the
+// logs before it that a has not.
+func (p *Proxy) SetAccessLogs(a *AccessLogs) { p.access.Store(a) }
+
+// accessLog returns the log for the exchange; nil: none.
+func (x *exchange) accessLog() *accesslog.Logger {
+	route := ""
+	if x.route != nil {
+		route = x.route.name
+	}
+	return x.p.access.Load().of(x.l.name, route)
+}
 
 // logAccess writes the line of a request that was answered.
 func (x *exchange) logAccess(status int, took time.Duration, c class) {
-	l := x.p.access.Load()
+	l := x.accessLog()
 	if l == nil {
 		return
 	}
@@ -60,7 +88,7 @@ func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.Req
 	page := code.Page()
 	p.unrouted.Request(page.Status, 0)
 	p.reports.Report(&explain.Event{Code: code, Listener: listener, Client: client})
-	l := p.access.Load()
+	l := p.access.Load().of(listener, "")
 	if l == nil {
 		return
 	}
@@ -74,7 +102,7 @@ func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.Req
 
 // record is fill for a socket, which outlives its request.
 func (x *exchange) record() *accesslog.Record {
-	if x.p.access.Load() == nil {
+	if x.accessLog() == nil {
 		return nil
 	}
 	r := new(accesslog.Record)
@@ -93,7 +121,7 @@ func (s *socket) logHandshake(status int, c class) {
 	r := s.record
 	r.Status, r.Duration, r.Error, r.Code = status, time.Since(s.start), c.String(), c.code().String()
 	r.Backend = s.lease.Backend().Name()
-	s.p.access.Load().Log(r)
+	s.p.access.Load().of(r.Listener, r.Route).Log(r)
 }
 
 // logClosed writes the line of a socket that has ended.
@@ -108,7 +136,7 @@ func (s *socket) logClosed(sum relay.Summary, code explain.Code) {
 	r.FramesIn, r.FramesOut = sum.Frames[relay.Client], sum.Frames[relay.Backend]
 	r.CloseCode, r.ClosedBy, r.CloseReason = sum.Code, sum.Ender.String(), sum.Reason
 	r.Code = code.String()
-	s.p.access.Load().Log(r)
+	s.p.access.Load().of(r.Listener, r.Route).Log(r)
 }
 
 // text returns b as a string that is valid as long as b is unchanged.

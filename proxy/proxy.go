@@ -8,7 +8,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/auth"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/explain"
@@ -22,8 +21,6 @@ type Options struct {
 	Metrics *metrics.Metrics
 	// Relay carries WebSockets. Required.
 	Relay *relay.Relay
-	// AccessLog gets a record of each request; nil: none are made.
-	AccessLog *accesslog.Logger
 	// Log gets what operators should know. Required.
 	Log *slog.Logger
 	// Reports gets what fails; nil: nobody does.
@@ -36,7 +33,7 @@ type Proxy struct {
 	metrics  *metrics.Metrics
 	unrouted *metrics.Route
 	relay    *relay.Relay
-	access   atomic.Pointer[accesslog.Logger]
+	access   atomic.Pointer[AccessLogs]
 	log      *slog.Logger
 	keySeed  maphash.Seed // of HashKey
 	reports  *explain.Reporter
@@ -62,7 +59,6 @@ func New(o Options) *Proxy {
 		reports:   o.Reports,
 		upstreams: make(map[upstreamKey]*upstream),
 	}
-	p.access.Store(o.AccessLog)
 	return p
 }
 

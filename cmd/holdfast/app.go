@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/certs"
@@ -38,10 +37,10 @@ type app struct {
 	prober    *health.Prober
 	probes    probeBook
 
-	cfg     *config.Config    // nil before the first
-	access  *accesslog.Logger // nil: off
-	dropped atomic.Uint64     // lines that earlier access logs have dropped
-	admin   *adminServer      // nil: none
+	cfg     *config.Config             // nil before the first
+	access  atomic.Pointer[accessLogs] // nil before the first
+	dropped atomic.Uint64              // lines that earlier access logs have dropped
+	admin   *adminServer               // nil: none
 
 	source *source // of the configuration; nil: it comes from no file
 
@@ -101,7 +100,7 @@ func newApp(log *journal) (*app, error) {
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
 	a.metrics.SetCertificates(a.certificateSamples)
-	a.metrics.SetLogDropped(func() uint64 { return a.dropped.Load() + a.proxy.AccessLog().Dropped() })
+	a.metrics.SetLogDropped(a.droppedLines)
 	return a, nil
 }
 
@@ -145,7 +144,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 	undo = append(undo, abortLog)
-	access, err := a.prepareAccess(cfg.Log)
+	access, err := a.prepareAccess(cfg)
 	if err != nil {
 		return err
 	}
@@ -166,31 +165,6 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.swapAccess(access)
 	a.swapAdmin(newAdmin, cfg.Admin.Token)
 	return nil
-}
-
-// prepareAccess returns the access log that cfg asks for: the one that is
-// open if it is the same.
-func (a *app) prepareAccess(cfg config.Log) (*accesslog.Logger, error) {
-	if a.cfg != nil && a.cfg.Log.Access == cfg.Access && a.cfg.Log.AccessFormat == cfg.AccessFormat {
-		return a.access, nil
-	}
-	if cfg.Access == "off" {
-		return nil, nil
-	}
-	return accesslog.Open(cfg.Access, cfg.AccessFormat)
-}
-
-// swapAccess sends records to next from now on.
-func (a *app) swapAccess(next *accesslog.Logger) {
-	if a.access == next {
-		return
-	}
-	a.proxy.SetAccessLog(next)
-	if err := a.access.Close(); err != nil {
-		a.log.Warn("access log", "error", err)
-	}
-	a.dropped.Add(a.access.Dropped())
-	a.access = next
 }
 
 // adminServer is an admin server with its goroutine.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
 )
@@ -21,6 +22,9 @@ type journal struct {
 	path string
 	w    io.Writer
 }
+
+// pipePatience is how long a line waits for room in a named pipe.
+const pipePatience = 100 * time.Millisecond
 
 // newJournal opens a log as cfg wants it.
 func newJournal(cfg config.Log) (*journal, error) {
@@ -46,10 +50,14 @@ func (j *journal) setLevel(name string) {
 	j.level.Set(l)
 }
 
-// Write implements io.Writer, for the handler.
+// Write implements io.Writer, for the handler. A line that a named pipe does not
+// take in time is lost: nobody reads there.
 func (j *journal) Write(b []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if f, ok := j.w.(*os.File); ok && f != os.Stderr && f != os.Stdout {
+		_ = f.SetWriteDeadline(time.Now().Add(pipePatience)) // files on disks have none
+	}
 	return j.w.Write(b)
 }
 
@@ -102,7 +110,11 @@ func openLog(path string) (io.Writer, error) {
 	case "stdout":
 		return os.Stdout, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) // #nosec G304 -- the operator's choice
+	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if info, err := os.Stat(path); err == nil && info.Mode().Type() == os.ModeNamedPipe {
+		flags = os.O_RDWR // without a reader the system would keep us waiting otherwise
+	}
+	f, err := os.OpenFile(path, flags, 0o640) // #nosec G304 -- the operator's choice
 	if err != nil {
 		return nil, fmt.Errorf("open log.file: %w", err)
 	}

@@ -84,8 +84,8 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		}
 		defer func() { _ = os.Remove(pidFile) }()
 	}
-	a.notReady.Store(nil)
 	log.Info("serving", "configuration", cfg.Summary(), "pid", os.Getpid(), "version", version())
+	a.notReady.Store(nil)
 	for {
 		select {
 		case err := <-a.failed:
@@ -112,9 +112,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 // reopen opens the log files again, for logrotate.
 func (a *app) reopen() {
 	err := a.log.reopen()
-	if a.access != nil {
-		err = errors.Join(err, a.access.Reopen())
-	}
+	err = errors.Join(err, a.access.Load().reopen())
 	if err != nil {
 		a.log.Error("log files are not all reopened", "error", err)
 		return
