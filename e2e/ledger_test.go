@@ -178,4 +178,5 @@ func TestCloseOneSocket(t *testing.T) {
 	}
 	// The log line says who it was.
 	testkit.Eventually(t, patience, func() bool { return strings.Contains(p.read("access.log"), `"cheating"`) }, "the access log has the reason")
+	p.explained("HF-7011")
 }

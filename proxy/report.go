@@ -81,4 +81,12 @@ var ends = [...]map[string]explain.Code{
 }
 
 // codeOfEnd returns the code of a socket's end; 0: it was in order.
-func codeOfEnd(sum relay.Summary) explain.Code { return ends[sum.Ender][sum.Reason] }
+func codeOfEnd(sum relay.Summary) explain.Code {
+	code := ends[sum.Ender][sum.Reason]
+	if code == 0 && sum.Ender == relay.ByHoldfast {
+		return closedByOrder // in words of the operator's
+	}
+	return code
+}
+
+var closedByOrder = explain.Named("closed_by_order")

@@ -43,4 +43,8 @@ var socketPages = []Page{
 		"An attack, or a limit below what an honest client sends.",
 		"websocket.max_message_bytes and max_frame_bytes of the route.",
 		"Raise the limit, or send less at once."},
+	{7011, "closed_by_order", 0, "socket was closed on the operator's order",
+		"Somebody drained its backend, or closed it by `holdfast close` or the API.",
+		"close_reason and close_code in the access log, the events of the admin address.",
+		"Nothing, unless nobody here gave the order: then look at who may reach the admin address."},
 }
