@@ -55,7 +55,7 @@ func TestDashboard(t *testing.T) {
 	page.run(`document.querySelector("dialog input[name=deadline]").value = "1h"`)
 	page.click("dialog button.main", "Drain")
 	page.await(tile(name) + `.dataset.state === "drain"`)
-	page.await(tile(name) + `.querySelector(".progress").textContent.includes("left")`)
+	page.await(tile(name) + `.querySelector(".progress").textContent.match(/left|drained/)`)
 	for _, peer := range peers {
 		peer.Close()
 	}

@@ -86,7 +86,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		bar.show(max(first, p.left), p.left, p.forced, p.expected)
 		if p.left == 0 {
 			bar.end()
-			fmt.Fprintf(out, "%s is drained: %d sockets in %s, %d of them cut\n", t, first, time.Since(began).Round(100*time.Millisecond), p.forced)
+			fmt.Fprintf(out, "%s is drained: %d sockets in %s, %d of them at the deadline\n", t, first, time.Since(began).Round(100*time.Millisecond), p.forced)
 			return nil
 		}
 		select {
@@ -159,7 +159,7 @@ func (b *bar) show(total, left, forced int64, expected time.Time) {
 	}
 	text := fmt.Sprintf("%3.0f %%  %d of %d left", 100*done, left, total)
 	if forced > 0 {
-		text += fmt.Sprintf(", %d cut", forced)
+		text += fmt.Sprintf(", %d at the deadline", forced)
 	}
 	if in := time.Until(expected); left > 0 && in > 0 {
 		text += ", done in " + age(in)

@@ -176,10 +176,10 @@ func TestDrainIsWatched(t *testing.T) {
 		{pool("arena", draining("a/1", 10, 0, 2), backend("a-2", 3))},
 	}}
 	out, progress, err := f.run(t, "drain", "arena/a/1", "--deadline", "90s")
-	if err != nil || !strings.HasPrefix(out, "arena/a/1 is drained: 10 sockets in ") || !strings.HasSuffix(out, ", 2 of them cut\n") {
+	if err != nil || !strings.HasPrefix(out, "arena/a/1 is drained: 10 sockets in ") || !strings.HasSuffix(out, ", 2 of them at the deadline\n") {
 		t.Errorf("%v, %q", err, out)
 	}
-	const want = "arena/a/1    0 %  10 of 10 left\narena/a/1   60 %  4 of 10 left\narena/a/1  100 %  0 of 10 left, 2 cut\n"
+	const want = "arena/a/1    0 %  10 of 10 left\narena/a/1   60 %  4 of 10 left\narena/a/1  100 %  0 of 10 left, 2 at the deadline\n"
 	if progress != want {
 		t.Errorf("progress\n%swant\n%s", progress, want)
 	}
@@ -220,7 +220,7 @@ func TestBarOnATerminal(t *testing.T) {
 	b.show(0, 0, 0, time.Time{})
 	b.end()
 	want := "\r\x1b[Karena/a-1  " + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "   25 %  3 of 4 left" +
-		"\r\x1b[Karena/a-1  " + strings.Repeat("█", 22) + strings.Repeat("░", 8) + "   75 %  1 of 4 left, 1 cut, done in 1s" +
+		"\r\x1b[Karena/a-1  " + strings.Repeat("█", 22) + strings.Repeat("░", 8) + "   75 %  1 of 4 left, 1 at the deadline, done in 1s" +
 		"\r\x1b[Karena/a-1  " + strings.Repeat("█", 30) + "  100 %  0 of 0 left\n"
 	if out.String() != want {
 		t.Errorf("got\n%q\nwant\n%q", out.String(), want)

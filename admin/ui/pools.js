@@ -33,7 +33,7 @@ function drainWords(b) {
   const left = d?.left ?? b.active.sockets;
   if (left === 0) return "drained";
   const parts = [`${count(left)} left`];
-  if (d?.forced) parts.push(`${count(d.forced)} cut`);
+  if (d?.forced) parts.push(`${count(d.forced)} at the deadline`);
   const to = d && Date.parse(d.expected) > Date.now() ? (Date.parse(d.expected) - Date.now()) / 1000 : NaN;
   if (!Number.isNaN(to)) parts.push(`done in ${span(to)}`);
   return parts.join(" · ");
