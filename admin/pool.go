@@ -29,6 +29,14 @@ type Backend struct {
 	Since          time.Time `json:"since,omitzero"` // when State was found first
 	LastProbe      *Probe    `json:"last_probe,omitempty"`
 	Drain          *Drain    `json:"drain,omitempty"` // how far a drain has come
+	Ejected        *Ejection `json:"ejected,omitempty"`
+}
+
+// Ejection is why live traffic keeps new sockets and requests from a backend.
+type Ejection struct {
+	Why     string    `json:"why"`
+	Until   time.Time `json:"until"`
+	Ignored bool      `json:"ignored"` // too few backends would be left, so it is used all the same
 }
 
 // Drain is the progress of a drain.
@@ -38,8 +46,8 @@ type Drain struct {
 	Expected time.Time `json:"expected"` // when the last one will have been told
 	Sockets  int64     `json:"sockets"`  // open when it began
 	Left     int64     `json:"left"`
-	Closed   int64     `json:"closed"` // that were told Close
-	Forced   int64     `json:"forced"` // that were cut, as they did not answer
+	Closed   int64     `json:"closed"` // that were told Close before the deadline
+	Forced   int64     `json:"forced"` // that were told at the deadline, all together
 }
 
 // State is what health checks find.

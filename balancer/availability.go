@@ -30,15 +30,16 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
-// Three bits of a State's word say why a backend may not be picked. No bit
+// Four bits of a State's word say why a backend may not be picked. No bit
 // set: it may.
 const (
 	bitDown        uint64 = 1 << 63
 	bitDrain       uint64 = 1 << 62
 	bitMaintenance uint64 = 1 << 61
+	bitEjected     uint64 = 1 << 60
 
 	modeBits   = bitDrain | bitMaintenance
-	statusBits = bitDown | modeBits
+	statusBits = bitDown | bitEjected | modeBits
 )
 
 // bits is how a mode is written in a State's word.
@@ -65,17 +66,20 @@ func modeOf(word uint64) Mode {
 
 // A bar says which of the status bits keep a backend from being picked.
 const (
-	// barUnusable is the rule: up and ready, or not at all.
+	// barUnusable is the rule: up, ready and not ejected, or not at all.
 	barUnusable = statusBits
+	// barPanic is the rule below the panic floor: ejections are ignored.
+	barPanic = statusBits &^ bitEjected
 	// barMode is `when_all_down: try`, once no backend is usable: health is
 	// ignored. The operator's word never is.
 	barMode = modeBits
 )
 
-// usable combines the two axes, health and mode, under a bar:
+// usable combines the axes, health (by probes and by live traffic) and mode,
+// under a bar:
 //
-//	mode          up     down
-//	ready         yes    only under barMode
-//	drain         no     no
-//	maintenance   no     no
+//	mode          up     up, ejected                  down
+//	ready         yes    under barPanic and barMode   only under barMode
+//	drain         no     no                           no
+//	maintenance   no     no                           no
 func usable(word, bar uint64) bool { return word&bar == 0 }

@@ -8,6 +8,7 @@ type Backend struct {
 	weight int
 	limit  int // max_connections as configured, 0: none
 	state  *State
+	pool   *Pool // of its generation
 
 	// How stickiness refers to it.
 	mark     uint32 // in the table; 0: there is none

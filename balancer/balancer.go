@@ -34,7 +34,7 @@
 // once [Registry.SetMode] has returned nobody gets a backend in drain.
 //
 // Each algorithm is one file: least_conn.go, p2c.go, round_robin.go,
-// random.go, hash.go, first.go. Stickiness comes before the algorithm:
+// random.go, hash.go, first.go. Who is new gets less at first: slow_start.go. Stickiness comes before the algorithm:
 // sticky.go, with a table of keys (sticky_table.go) or a signed cookie
 // (sticky_cookie.go).
 //

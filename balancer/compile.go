@@ -48,6 +48,18 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 		tryAny:   c.WhenAllDown == "try",
 		probed:   c.Health.Type != "",
 		startsUp: c.Health.Type == "" || c.Health.Initial == "up",
+
+		slowStart: c.SlowStart,
+		clock:     r.clock,
+
+		registry: r,
+
+		rate:  newRate(c.Limits.HandshakesPerSecond),
+		begun: r.meter(name),
+		each:  newRate(c.Limits.HandshakesPerSecondPerBackend),
+	}
+	if c := c.Passive; c != nil {
+		p.passive = &passive{failures: uint64(max(1, c.Failures)), window: c.Window, eject: c.Eject, percent: c.MaxEjectedPercent}
 	}
 	var known bool
 	if p.balance, known = algorithms[cmp.Or(c.Balance, "least_conn")]; !known {
@@ -100,6 +112,7 @@ func (r *Registry) compileBackend(p *Pool, c config.Backend) (*Backend, error) {
 		key:    Key{Pool: p.name, Scheme: scheme, Address: address},
 		weight: weight,
 		limit:  c.MaxConnections,
+		pool:   p,
 	}
 	if b.state = r.find(b.key); b.state == nil {
 		b.state = newState(b.key, p.startsUp, p.firstWhy(), time.Now())

@@ -51,6 +51,9 @@ func (p *Pool) pickHash(a *ask) *member {
 		if m.swap(a, w) {
 			return m
 		}
+		if a.patient && m.isPaced(a) {
+			return nil
+		}
 	}
 }
 
@@ -67,7 +70,7 @@ func (p *Pool) bestDraw(a *ask) (best *member, word uint64) {
 		}
 		leases += active(w)
 		weight += uint64(m.weight)
-		if u := m.lot(a.hash); m.mayBeat(least, u) && m.admits(a, w) {
+		if u := m.lot(a.hash); m.mayBeat(least, u) && m.takesKey(a, w) {
 			if s := m.score(u); s < least {
 				best, word, least = m, w, s
 			}
@@ -80,13 +83,21 @@ func (p *Pool) bestDraw(a *ask) (best *member, word uint64) {
 	for i := range p.members {
 		m := &p.members[i]
 		w := m.state.word.Load()
-		if u := m.lot(a.hash); m.mayBeat(least, u) && m.admits(a, w) && active(w) < m.bound(leases, weight) {
+		if u := m.lot(a.hash); m.mayBeat(least, u) && m.takesKey(a, w) && active(w) < m.bound(leases, weight) {
 			if s := m.score(u); s < least {
 				best, word, least = m, w, s
 			}
 		}
 	}
 	return best, word
+}
+
+// takesKey is admits; but those who have time wait for the backend of their key.
+func (m *member) takesKey(a *ask, w uint64) bool {
+	if a.patient {
+		return m.hasRoom(a, w)
+	}
+	return m.admits(a, w)
 }
 
 // bound is how many leases m may have before its keys go elsewhere, when the

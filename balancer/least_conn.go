@@ -40,6 +40,9 @@ func (p *Pool) pickLeastConn(a *ask) *member {
 // to their weight, wherever they stand, so that requests that come one at a
 // time are spread by weight too.
 func (p *Pool) lightest(a *ask) (best *member, word uint64) {
+	if a.now != 0 {
+		return p.lightestOnRamp(a)
+	}
 	var (
 		load   uint64 // best's leases
 		weight uint64 // of all members that tie with best

@@ -30,14 +30,14 @@ func (p *Pool) lighterOfTwo(a *ask) (one *member, word uint64) {
 			continue
 		}
 		w := m.state.word.Load()
-		if !m.admits(a, w) {
+		if !m.admits(a, w) || p.passesOver(m, a) {
 			continue
 		}
 		if one == nil {
 			one, word = m, w
 			continue
 		}
-		if active(w)*uint64(one.weight) < active(word)*uint64(m.weight) {
+		if active(w)*p.weighed(one, a) < active(word)*p.weighed(m, a) {
 			return m, w
 		}
 		return one, word

@@ -1,9 +1,16 @@
 package balancer
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+)
 
-// Pick's refusals. Both are final for now: nothing waits inside a pick.
+// Pick's refusals. They are final for now: nothing waits inside a pick.
 var (
+	// ErrPaced: there are usable backends with room, but each has had all the
+	// handshakes that it may have for now, or the whole pool has.
+	ErrPaced = errors.New("pick backend: the limit of handshakes a second is met")
 	// ErrNoneUsable: no backend of the pool is up and ready, or each that is
 	// has been tried already by this request.
 	ErrNoneUsable = errors.New("pick backend: none is usable")
@@ -35,6 +42,18 @@ type Pool struct {
 	probed   bool // the pool has health checks
 	startsUp bool // health of a backend that nobody has probed yet
 	backends []*Backend
+
+	slowStart time.Duration
+	clock     clock
+	rampEnd   atomic.Int64 // when the last ramp ends; 0: nobody is on one
+
+	registry *Registry
+	passive  *passive    // nil: live traffic has no say
+	panics   atomic.Bool // below the panic floor
+
+	rate  rate   // of handshakes in the whole pool
+	begun *meter // for rate; all generations of the pool have the same
+	each  rate   // of handshakes for each backend
 
 	members  []member // the backends once more, as a pick wants to read them
 	rotation *rotation

@@ -14,7 +14,7 @@ const randomDraws = 8
 // their proportions.
 func (p *Pool) pickRandom(a *ask) *member {
 	for range randomDraws {
-		if m := &p.members[p.dice.throw()]; m.take(a) {
+		if m := &p.members[p.dice.throw()]; !p.passesOver(m, a) && m.take(a) {
 			return m
 		}
 	}
@@ -39,8 +39,9 @@ func (p *Pool) anyOf(a *ask) (chosen *member, word uint64) {
 		if !m.admits(a, w) {
 			continue
 		}
-		weight += uint64(m.weight)
-		if rand.Uint64N(weight) < uint64(m.weight) {
+		mine := p.weighed(m, a)
+		weight += mine
+		if rand.Uint64N(weight) < mine {
 			chosen, word = m, w
 		}
 	}

@@ -12,14 +12,18 @@ import (
 // who sticks to which. There is one per process. Its methods are safe for
 // concurrent use; none of them waits for a pick or holds one up.
 type Registry struct {
-	secret [32]byte     // signs cookies of pools that configure none
+	secret [32]byte // signs cookies of pools that configure none
+	clock  clock
 	seed   maphash.Seed // of sticky keys, so that nobody can aim at one place of a table
+
+	changed func(Change) // set once, before the first Commit; nil: nobody listens
 
 	mu     sync.Mutex
 	known  map[Key]record          // guarded by mu
 	live   map[Key]*Pool           // guarded by mu; what the committed Pools name
 	pools  []*Pool                 // guarded by mu; the committed Pools, by name
 	tables map[string]*stickyTable // guarded by mu; by pool
+	meters map[string]*meter       // guarded by mu; by pool
 }
 
 // record is how the Registry remembers a backend. The pointer is weak so that
@@ -36,10 +40,12 @@ func (r record) state() *State { return r.weak.Value() }
 // NewRegistry is an empty registry with a random secret.
 func NewRegistry() *Registry {
 	r := &Registry{
+		clock:  clock{epoch: time.Now()},
 		seed:   maphash.MakeSeed(),
 		known:  map[Key]record{},
 		live:   map[Key]*Pool{},
 		tables: map[string]*stickyTable{},
+		meters: map[string]*meter{},
 	}
 	rand.Read(r.secret[:]) // never fails, by its contract
 	return r
@@ -59,6 +65,16 @@ func (r *Registry) table(pool string) *stickyTable {
 	return r.tables[pool]
 }
 
+// meter is that of a pool, or a new one.
+func (r *Registry) meter(pool string) *meter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.meters[pool]; m != nil {
+		return m
+	}
+	return new(meter)
+}
+
 // Commit makes ps the pools that count: its new backends become visible, and
 // those it does not name are retired. It cannot fail. Pools that were
 // committed before go on working until nobody holds them.
@@ -67,7 +83,8 @@ func (r *Registry) table(pool string) *stickyTable {
 // one that comes back, starts ready and with its pool's initial health: a
 // verdict is worth nothing after a time in which nobody probed. Its counts are
 // the true ones. All others keep their health and mode, except that in a pool
-// without probes every backend is up.
+// without probes every backend is up. A newcomer to a pool that had backends
+// before is on the ramp of slow_start once it is up.
 //
 // If several were compiled before one was committed, only the first committed
 // may have been picked from before its Commit.
@@ -76,18 +93,36 @@ func (r *Registry) Commit(ps *Pools) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	before := r.live
+	atWork := make(map[string]bool)
+	for key := range before {
+		atWork[key.Pool] = true
+	}
 	r.live = make(map[Key]*Pool, len(before))
 	tables := make(map[string]*stickyTable, len(ps.sorted))
+	meters := make(map[string]*meter, len(ps.sorted))
 	for _, p := range ps.sorted {
 		for i, b := range p.backends {
 			r.settle(p, i)
 			if _, stays := before[b.key]; !stays {
+				b.state.proven = atWork[p.name]
+				if p.startsUp {
+					p.rise(b.state)
+				}
+				b.state.pardon()
 				b.state.reset(p.startsUp, p.firstWhy(), now)
 			} else if !p.probed {
 				b.state.setHealth(true, p.firstWhy(), now)
 			}
+			if p.passive == nil {
+				b.state.pardon()
+			}
 			r.live[b.key] = p
 		}
+		p.resumeRamps()
+		if m := r.meters[p.name]; m != nil {
+			p.begun = m // one that was committed meanwhile
+		}
+		meters[p.name] = p.begun
 		if s := p.sticky; s != nil && s.table != nil {
 			// As with States: one that was committed meanwhile prevails.
 			if t := r.tables[p.name]; t != nil && t != s.table && t.fits(s.ttl, s.maxEntries) {
@@ -96,7 +131,10 @@ func (r *Registry) Commit(ps *Pools) {
 			tables[p.name] = s.table
 		}
 	}
-	r.pools, r.tables = ps.sorted, tables
+	r.pools, r.tables, r.meters = ps.sorted, tables, meters
+	for _, p := range ps.sorted {
+		r.weighPanic(p)
+	}
 	r.forget()
 }
 
@@ -128,22 +166,52 @@ func (r *Registry) forget() {
 func (r *Registry) SetHealth(key Key, up bool, why string, at time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.live[key]; p == nil || !p.probed {
+	p := r.live[key]
+	if p == nil || !p.probed {
 		return false
 	}
-	r.known[key].state().setHealth(up, why, at)
+	s := r.known[key].state()
+	if up && !s.Up() {
+		p.rise(s)
+	}
+	s.setHealth(up, why, at)
+	r.weighPanic(p)
 	return true
 }
 
 // SetMode changes what the operator wants of a backend. Once it has returned,
 // no pick gives a backend in [Drain] or [Maintenance] to anybody; leases that
-// are out stay. It reports whether the committed pools name the backend.
+// are out stay. A backend that leaves [Maintenance] starts with its pool's
+// initial health, as nobody has probed it. SetMode reports whether the
+// committed pools name the backend.
 func (r *Registry) SetMode(key Key, mode Mode) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.live[key] == nil {
+	p := r.live[key]
+	if p == nil {
 		return false
 	}
-	r.known[key].state().setStatus(modeBits, mode.bits())
+	s := r.known[key].state()
+	was := s.Mode()
+	if was == Maintenance && mode != Maintenance {
+		s.setHealth(p.startsUp, p.firstWhy(), time.Now())
+	}
+	if mode == Ready && was != Ready && s.Up() {
+		p.rise(s)
+	}
+	s.setStatus(modeBits, mode.bits())
+	r.weighPanic(p)
 	return true
+}
+
+// Counts are the leases out of a backend, retired or not. ok is false if
+// nobody can have one any more.
+func (r *Registry) Counts(key Key) (c Counts, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.known[key].state()
+	if s == nil {
+		return Counts{}, false
+	}
+	return s.Counts(), true
 }

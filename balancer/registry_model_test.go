@@ -29,9 +29,10 @@ type modelLease struct {
 }
 
 type modelBackend struct {
-	up     bool
-	probed bool
-	mode   Mode
+	up      bool
+	initial bool
+	probed  bool
+	mode    Mode
 }
 
 // drawPools is a configuration over few addresses, so that they come, go and
@@ -93,6 +94,7 @@ func (m *model) Reload(t *rapid.T) {
 				b = &modelBackend{up: c.Health.Initial == "up"}
 			}
 			b.probed = c.Health.Type != ""
+			b.initial = !b.probed || c.Health.Initial == "up"
 			b.up = b.up || !b.probed
 			live[key] = b
 		}
@@ -230,6 +232,9 @@ func (m *model) SetMode(t *rapid.T) {
 		t.Fatalf("mode taken: %v", got)
 	}
 	if b != nil {
+		if b.mode == Maintenance && mode != Maintenance {
+			b.up = b.initial
+		}
 		b.mode = mode
 	}
 }

@@ -33,7 +33,7 @@ func (p *Pool) pickRoundRobin(a *ask) *member {
 	r := p.rotation
 	for range min(len(r.turns), maxPassed) {
 		turn := r.next.Add(1) % uint64(len(r.turns))
-		if m := &p.members[r.turns[turn]]; m.take(a) {
+		if m := &p.members[r.turns[turn]]; !p.passesOver(m, a) && m.take(a) {
 			return m
 		}
 	}

@@ -18,6 +18,11 @@ type BackendStatus struct {
 	Why   string    // the last verdict, in words
 	Since time.Time // when Up last changed
 
+	Ejected bool      // by live traffic
+	Until   time.Time // of the ejection
+	Reason  string    // of the ejection
+	Panic   bool      // the pool is below its panic floor: ejections are ignored
+
 	Counts // of leases, read together
 
 	Weight         int // 0 when retired
@@ -47,6 +52,7 @@ func (r *Registry) Snapshot() []BackendStatus {
 		for _, b := range p.backends {
 			status := statusOf(b.name, b.state)
 			status.Weight, status.MaxConnections = b.weight, b.limit
+			status.Panic = p.panics.Load()
 			list = append(list, status)
 		}
 	}
@@ -67,9 +73,10 @@ func (r *Registry) Snapshot() []BackendStatus {
 	return list
 }
 
+// statusOf is for whoever holds Registry.mu.
 func statusOf(name string, s *State) BackendStatus {
 	word, v := s.word.Load(), s.verdict.Load()
-	return BackendStatus{
+	status := BackendStatus{
 		Pool:    s.key.Pool,
 		Name:    name,
 		Scheme:  s.key.Scheme,
@@ -80,7 +87,13 @@ func statusOf(name string, s *State) BackendStatus {
 		Since:   v.since,
 		Counts:  countsOf(word),
 	}
+	if word&bitEjected != 0 {
+		status.Ejected, status.Until, status.Reason = true, s.traffic.ejection.until, s.traffic.ejection.why
+	}
+	return status
 }
 
 // Usable reports whether new leases may be given to the backend.
-func (s *BackendStatus) Usable() bool { return !s.Retired && s.Up && s.Mode == Ready }
+func (s *BackendStatus) Usable() bool {
+	return !s.Retired && s.Up && s.Mode == Ready && (!s.Ejected || s.Panic)
+}

@@ -19,8 +19,8 @@ type Key struct {
 // What a pick must know is one 64-bit word, so that one compare-and-swap both
 // decides and counts:
 //
-//	63    62     61           60   59..40   39..20      19..0
-//	down  drain  maintenance  -    sockets  handshakes  requests
+//	63    62     61           60       59..40   39..20      19..0
+//	down  drain  maintenance  ejected  sockets  handshakes  requests
 //
 // The word stands first in 128 bytes of its own: two cache lines, because
 // processors fetch them in pairs. Words that share a line cost four times as
@@ -28,8 +28,12 @@ type Key struct {
 type State struct {
 	word    atomic.Uint64
 	verdict atomic.Pointer[verdict]
+	ramp    atomic.Int64 // when slow start began, by the registry's clock; 0: never
+	begun   meter        // handshakes, for the pool's rate a backend
 	key     Key
-	_       [128 - 8 - 8 - 48]byte
+	proven  bool // was up before, or came to a pool that was at work; guarded by Registry.mu
+	traffic *traffic
+	_       [128 - 5*8 - 48 - 8]byte
 }
 
 // The three counts. Each kind of lease adds its unit to the word.
@@ -54,7 +58,7 @@ type verdict struct {
 }
 
 func newState(key Key, up bool, why string, at time.Time) *State {
-	s := &State{key: key}
+	s := &State{key: key, traffic: new(traffic)}
 	s.reset(up, why, at)
 	return s
 }

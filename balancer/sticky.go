@@ -12,8 +12,9 @@ import (
 // algorithm's; later ones follow it while its backend is usable. When it is
 // not (down, draining, gone from the pool, or tried in vain by this request),
 // the algorithm chooses again, and that choice is remembered. When it is
-// merely full, the algorithm chooses for this one pick and nothing changes: its
-// place is still there for those who come back.
+// merely full, or has had its handshakes for this second, the algorithm chooses
+// for this one pick and nothing changes: its place is still there for those who
+// come back.
 //
 // What is remembered is the backend's identity, so it survives reloads,
 // renaming and reordering.
@@ -79,8 +80,12 @@ func (p *Pool) stickyOrChosen(a *ask, q *Query) *member {
 	case s == nil:
 		return p.choose(a)
 	case s.cookies != nil:
-		if i, known := s.cookies.members[q.StickyBackend]; known && p.members[i].take(a) {
-			return &p.members[i]
+		if i, known := s.cookies.members[q.StickyBackend]; known {
+			if home := &p.members[i]; home.take(a) {
+				return home
+			} else if a.patient && home.isPaced(a) {
+				return nil
+			}
 		}
 		return p.choose(a)
 	case len(q.StickyKey) == 0:
@@ -99,8 +104,11 @@ func (p *Pool) remembered(a *ask, key uint64) *member {
 	if home != nil && home.take(a) {
 		return home
 	}
+	if home != nil && a.patient && home.isPaced(a) {
+		return nil
+	}
 	m := p.choose(a)
-	if m == nil || home != nil && home.isFull(a) {
+	if m == nil || home != nil && (home.isFull(a) || home.isPaced(a)) {
 		return m
 	}
 	now := table.put(key, was, m.backend.mark)
@@ -114,6 +122,20 @@ func (p *Pool) remembered(a *ask, key uint64) *member {
 		return other
 	}
 	return m
+}
+
+// Returns reports whether the pool knows the request: it has a key, or a cookie,
+// that leads to one of its backends.
+func (p *Pool) Returns(q *Query) bool {
+	switch s := p.sticky; {
+	case s == nil:
+		return false
+	case s.cookies != nil:
+		_, known := s.cookies.members[q.StickyBackend]
+		return known
+	default:
+		return len(q.StickyKey) > 0 && p.marked(s.table.get(maphash.Bytes(s.seed, q.StickyKey))) != nil
+	}
 }
 
 // marked is the member with that mark, or nil.

@@ -144,6 +144,12 @@ type Pool struct {
 	SendProxy   string     `koanf:"send_proxy"` // "" | v1 | v2
 	Health      Health     `koanf:"health"`
 	WhenAllDown string     `koanf:"when_all_down"` // fail | try
+	Drain       Drain      `koanf:"drain"`
+
+	SlowStart time.Duration `koanf:"slow_start"` // 0: none
+	Limits    PoolLimits    `koanf:"limits"`
+	Queue     Queue         `koanf:"queue"`
+	Passive   *Passive      `koanf:"passive"` // nil: live traffic has no say in health
 }
 
 // Sticky keeps a client on the backend that its first request was given.

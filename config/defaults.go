@@ -38,6 +38,8 @@ func (r *Route) setDefaults() {
 func (p *Pool) setDefaults() {
 	p.Balance = "least_conn"
 	p.WhenAllDown = "fail"
+	p.Queue.Timeout = 5 * time.Second
+	p.Drain = Drain{Deadline: 5 * time.Minute, CloseCode: 1012, ClosesPerSecond: 100, WhenRemoved: "keep"}
 	p.Health = Health{
 		Path:     "/health",
 		Expect:   "200-399",
@@ -47,6 +49,10 @@ func (p *Pool) setDefaults() {
 		Fall:     3,
 		Initial:  "down",
 	}
+}
+
+func (p *Passive) setDefaults() {
+	*p = Passive{Failures: 5, Window: 10 * time.Second, Eject: 30 * time.Second, MaxEjectedPercent: 50}
 }
 
 func (s *Sticky) setDefaults() {

@@ -35,6 +35,12 @@ func (v validator) pools(c *Config) {
 		}
 		v.health(path+".health", pool.Health)
 		v.oneOf(path+".when_all_down", pool.WhenAllDown, "fail", "try")
+		v.drain(path+".drain", pool.Drain)
+		v.slowStart(path, pool)
+		v.governor(path, pool)
+		if pool.Passive != nil {
+			v.passive(path+".passive", *pool.Passive)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type backendStatus struct {
 	Weight  int
 	Why     string
 	Active  struct{ Sockets, Requests, Handshakes int }
+	Drain   *struct{ Sockets, Left, Closed, Forced int }
+	Ejected *struct{ Why string }
 }
 
 // backends returns the backends of a pool in the order of the configuration.

@@ -22,6 +22,7 @@ type BackendSample struct {
 	// still serves sockets. Only its counts are exported, added to those of
 	// a backend that took its name.
 	Retired bool
+	Ejected bool // by live traffic
 }
 
 // backendKey is what tells series of backends apart.
@@ -41,7 +42,7 @@ type backendCollector struct {
 	trips *prometheus.HistogramVec // of those in known
 	known map[backendKey]struct{}  // guarded by mu
 
-	up, mode, weight, active, changed, probed *prometheus.Desc
+	up, mode, weight, active, changed, probed, ejected *prometheus.Desc
 }
 
 func newBackendCollector() *backendCollector {
@@ -66,6 +67,8 @@ func newBackendCollector() *backendCollector {
 			"What the backend carries now, by kind: socket (open), request (in flight), handshake (under way).", "kind"),
 		changed: desc("holdfast_backend_last_change_timestamp_seconds",
 			"Unix time at which the backend last went up or down; absent before the first change."),
+		ejected: desc("holdfast_backend_ejected",
+			"1 while live traffic keeps the backend out."),
 		probed: desc("holdfast_probes_total",
 			"Health probes by result: success or failure.", "result"),
 	}
@@ -136,7 +139,7 @@ func (c *backendCollector) probe(key backendKey) *probeCount {
 }
 
 func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed} {
+	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected} {
 		ch <- desc
 	}
 	c.trips.Describe(ch)
@@ -161,6 +164,7 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		current[key] = true
 		emit(ch, c.up, prometheus.GaugeValue, oneIf(s.Up), s.Pool, s.Backend)
+		emit(ch, c.ejected, prometheus.GaugeValue, oneIf(s.Ejected), s.Pool, s.Backend)
 		emit(ch, c.mode, prometheus.GaugeValue, 1, s.Pool, s.Backend, s.Mode)
 		emit(ch, c.weight, prometheus.GaugeValue, float64(s.Weight), s.Pool, s.Backend)
 		if !s.Changed.IsZero() {

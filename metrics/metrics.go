@@ -42,6 +42,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	routes   routeVecs
 	accepts  listenerVecs
+	pools    poolVecs
 	backends *backendCollector
 	relay    *relayCollector
 
@@ -66,6 +67,7 @@ func New() *Metrics {
 		registry: prometheus.NewRegistry(),
 		routes:   newRouteVecs(),
 		accepts:  newListenerVecs(),
+		pools:    newPoolVecs(),
 		backends: newBackendCollector(),
 		relay:    newRelayCollector(),
 
@@ -106,6 +108,7 @@ func New() *Metrics {
 	)
 	m.registry.MustRegister(m.routes.collectors()...)
 	m.registry.MustRegister(m.accepts.collectors()...)
+	m.registry.MustRegister(m.pools.collectors()...)
 	return m
 }
 

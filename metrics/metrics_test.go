@@ -37,6 +37,10 @@ func used() *Metrics {
 	m.RoundTrip("arena", "arena-1", false, 30*time.Millisecond)
 	m.RoundTrip("arena", "arena-1", true, time.Millisecond)
 	m.Reload(true, time.Unix(1700000000, 0))
+	m.Drained("arena", false)
+	m.Queue("arena").Served(time.Second)
+	m.Ejected("arena", "arena-1")
+	m.Panic("arena", true)
 	m.SetLogDropped(func() uint64 { return 5 })
 	m.SetBackends(func() []BackendSample {
 		return []BackendSample{{

@@ -51,6 +51,9 @@ func (s *socket) deliver(f *relay.Failure) {
 	}
 	resp.SetConnectionClose()
 	status := resp.StatusCode()
+	if o, ours := outcomeOf(ok, status); !ours {
+		s.lease.Backend().Report(o)
+	}
 
 	client, err := s.clientConn()
 	defer func() {

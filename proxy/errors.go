@@ -42,6 +42,9 @@ const (
 	clientGone              // the client left; nobody reads an answer
 	noBackend               // none up and ready
 	allFull                 // each at max_connections
+	paced                   // limits.handshakes_per_second of the pool
+	queueFull               // queue.size
+	queueTimeout            // queue.timeout
 	refused                 // no connection to the backend
 	connectTimeout          // no connection within timeouts.connect
 	untrusted               // the backend's certificate is not believed
@@ -99,6 +102,9 @@ var answers = [classes]struct {
 	clientGone:        {fasthttp.StatusBadRequest, "client_gone", "request body ended early"},
 	noBackend:         {fasthttp.StatusServiceUnavailable, "no_backend", "no backend is available"},
 	allFull:           {fasthttp.StatusServiceUnavailable, "backends_full", "all backends are busy"},
+	paced:             {fasthttp.StatusServiceUnavailable, "handshakes_paced", "too many sockets are being opened"},
+	queueFull:         {fasthttp.StatusServiceUnavailable, "queue_full", "too many players are waiting"},
+	queueTimeout:      {fasthttp.StatusServiceUnavailable, "queue_timeout", "no place came free in time"},
 	refused:           {fasthttp.StatusBadGateway, "connect_failed", "backend refused the connection"},
 	connectTimeout:    {fasthttp.StatusGatewayTimeout, "connect_timeout", "backend did not accept the connection in time"},
 	untrusted:         {fasthttp.StatusBadGateway, "backend_untrusted", "backend's certificate is not trusted"},
@@ -189,8 +195,9 @@ func (c class) write(resp *fasthttp.Response, id *requestID) {
 }
 
 // appendAnswer appends the whole answer for the class, for a connection that
-// fasthttp serves no longer and that is closed behind it.
-func (c class) appendAnswer(dst []byte, id *requestID) []byte {
+// fasthttp serves no longer and that is closed behind it. retry is the
+// Retry-After of a 503 in seconds; 0: the usual one.
+func (c class) appendAnswer(dst []byte, id *requestID, retry int) []byte {
 	var line [256]byte
 	body := c.appendBody(line[:0], id)
 	dst = append(dst, "HTTP/1.1 "...)
@@ -201,7 +208,13 @@ func (c class) appendAnswer(dst []byte, id *requestID) []byte {
 	dst = fasthttp.AppendHTTPDate(dst, time.Now())
 	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"...)
 	if c.status() == fasthttp.StatusServiceUnavailable {
-		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)
+		dst = append(dst, "Retry-After: "...)
+		if retry > 0 {
+			dst = strconv.AppendInt(dst, int64(retry), 10)
+		} else {
+			dst = append(dst, retryAfter...)
+		}
+		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
@@ -211,8 +224,11 @@ func (c class) appendAnswer(dst []byte, id *requestID) []byte {
 
 // classOfPick returns the class of balancer.Pool.Pick's error.
 func classOfPick(err error) class {
-	if errors.Is(err, balancer.ErrAllFull) {
+	switch {
+	case errors.Is(err, balancer.ErrAllFull):
 		return allFull
+	case errors.Is(err, balancer.ErrPaced):
+		return paced
 	}
 	return noBackend
 }

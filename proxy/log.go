@@ -120,7 +120,9 @@ func (s *socket) logHandshake(status int, c class) {
 	}
 	r := s.record
 	r.Status, r.Duration, r.Error, r.Code = status, time.Since(s.start), c.String(), c.code().String()
-	r.Backend = s.lease.Backend().Name()
+	if b := s.lease.Backend(); b != nil {
+		r.Backend = b.Name()
+	}
 	s.p.access.Load().of(r.Listener, r.Route).Log(r)
 }
 

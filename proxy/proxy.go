@@ -44,6 +44,7 @@ type Proxy struct {
 
 	swap      sync.Mutex                // held by Swap and Close
 	upstreams map[upstreamKey]*upstream // guarded by swap
+	queues    map[string]*queue         // by pool; guarded by swap
 	keys      map[string]*auth.Keys     // by URL; guarded by swap
 	forwards  []*auth.Forward           // of the Runtime in use; guarded by swap
 }
@@ -58,6 +59,7 @@ func New(o Options) *Proxy {
 		keySeed:   maphash.MakeSeed(),
 		reports:   o.Reports,
 		upstreams: make(map[upstreamKey]*upstream),
+		queues:    make(map[string]*queue),
 	}
 	return p
 }
@@ -79,6 +81,8 @@ func (p *Proxy) Swap(rt *Runtime) {
 		if r.pool == nil {
 			continue
 		}
+		r.queue = p.queue(r.pool.Name())
+		r.queue.configure(r.waiting)
 		for _, b := range r.pool.Backends() {
 			t := rt.Trust(b)
 			k := upstreamKey{scheme: b.Scheme(), address: b.Address(), trust: t.ID(), sendProxy: rt.sendProxy[b.Key().Pool]}
@@ -99,11 +103,33 @@ func (p *Proxy) Swap(rt *Runtime) {
 	p.upstreams = keep
 }
 
+// queue is a pool's; it stays when the pool goes, for those who wait in it. The
+// caller holds p.swap.
+func (p *Proxy) queue(pool string) *queue {
+	q := p.queues[pool]
+	if q == nil {
+		q = newQueue(p.metrics.Queue(pool))
+		p.queues[pool] = q
+	}
+	return q
+}
+
+// Dismiss turns everybody away who waits for a backend, or is about to. Call it
+// when the process is ending.
+func (p *Proxy) Dismiss() {
+	p.swap.Lock()
+	defer p.swap.Unlock()
+	for _, q := range p.queues {
+		q.close()
+	}
+}
+
 // Close closes the idle connections to backends, and those in use when their
 // request ends. Call it when no listener takes requests and no relay pairs any
 // more: it waits for the answers that failed handshakes are owed, some seconds
 // at most.
 func (p *Proxy) Close() {
+	p.Dismiss()
 	p.owes.Wait()
 	p.swap.Lock()
 	defer p.swap.Unlock()

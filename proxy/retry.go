@@ -30,6 +30,9 @@ func (x *exchange) forward() class {
 		}
 		x.lease = lease
 		failed = x.try(lease.Backend(), now)
+		if o, ours := outcomeOf(failed, x.ctx.Response.StatusCode()); !ours {
+			lease.Backend().Report(o)
+		}
 		if failed == ok {
 			return ok
 		}

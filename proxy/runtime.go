@@ -69,6 +69,8 @@ type route struct {
 	// cookie is the pool's stickiness if it is by cookie; nil otherwise.
 	cookie *balancer.Sticky
 
+	waiting config.Queue   // of the pool
+	queue   *queue         // of the pool; filled by Swap
 	metrics *metrics.Route // filled by Swap
 }
 
@@ -163,6 +165,7 @@ func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*r
 	if compiled.pool == nil {
 		return nil, fmt.Errorf("pool: there is no pool %q, define it or name another", r.Pool)
 	}
+	compiled.waiting = cfg.Pools[r.Pool].Queue
 	if compiled.hash, err = parseKey(cfg.Pools[r.Pool].HashKey); err != nil {
 		return nil, fmt.Errorf("pool %q: hash_key: %w", r.Pool, err)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -130,13 +131,25 @@ func (s *shape) renameBackend(head []byte, f *facts, backend string) []byte {
 // closed behind it.
 func (s *socket) ownAnswer(c class) []byte {
 	if s.call == nil || s.route.shape == nil || s.route.shape.response == nil {
-		return c.appendAnswer(nil, &s.id)
+		return c.appendAnswer(nil, &s.id, s.stayAway(c))
 	}
 	resp := fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseResponse(resp)
 	c.write(resp, &s.id)
+	if seconds := s.stayAway(c); seconds > 0 {
+		resp.Header.Set("Retry-After", strconv.Itoa(seconds))
+	}
 	s.route.shape.response.apply(&resp.Header, s.call.facts, nil)
 	resp.SetConnectionClose()
 	resp.Header.SetContentLength(len(resp.Body()))
 	return append(resp.Header.AppendBytes(nil), resp.Body()...)
+}
+
+// stayAway is how many seconds the client is asked to wait before it tries
+// again; 0: as the class says.
+func (s *socket) stayAway(c class) int {
+	if c != queueTimeout {
+		return 0
+	}
+	return s.route.queue.retryAfter(s.route.pool.HandshakeRate())
 }

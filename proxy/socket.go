@@ -38,10 +38,13 @@ type calling struct {
 	query     balancer.Query
 	tried     balancer.Tried
 	attempt   int
-	head      []byte // of the request to the backend
-	authority []byte // the Host in head, if it is the backend's own
-	early     []byte // what the client sent behind its handshake
-	facts     *facts // for the rules of the route's shape; nil: it has none
+	backend   *balancer.Backend // that head names
+	waits     bool              // it has a place in the queue, and is not there yet
+	blocked   bool              // nobody else is free to try: the pool's limits are met
+	head      []byte            // of the request to the backend
+	authority []byte            // the Host in head, if it is the backend's own
+	early     []byte            // what the client sent behind its handshake
+	facts     *facts            // for the rules of the route's shape; nil: it has none
 	accept    [acceptLen]byte
 	secure    bool
 	used      bool          // answers were sent on the client's connection before
@@ -75,6 +78,7 @@ func (s *socket) Answer(dst, head []byte) ([]byte, error) {
 func (s *socket) Opened() {
 	s.fd, s.call = -1, nil
 	s.lease.Opened()
+	s.lease.Backend().Report(balancer.Succeeded)
 	s.route.metrics.Handshake(metrics.HandshakeAccepted, time.Since(s.start))
 	s.route.metrics.SocketOpened()
 }
@@ -88,6 +92,9 @@ func (s *socket) RoundTrip(side int, d time.Duration) {
 // Closed implements [relay.Owner].
 func (s *socket) Closed(sum relay.Summary) {
 	s.release()
+	if o, ours := outcomeOfEnd(&sum); !ours {
+		s.lease.Backend().Report(o)
+	}
 	s.lease.Done()
 	s.route.metrics.SocketClosed(sum.Opened)
 	code := codeOfEnd(sum)
@@ -106,10 +113,19 @@ func (s *socket) Failed(f relay.Failure) {
 func (s *socket) failed(f relay.Failure) {
 	c, result := classOfFailure(&f)
 	s.call.why = f.Err
+	if o, ours := outcomeOfFailure(&f); !ours && !errors.Is(f.Err, errNot101) {
+		s.lease.Backend().Report(o)
+	}
 	switch f.Cause {
 	case relay.ConnectFailed, relay.ConnectTimeout, relay.TLSFailed, relay.BackendEnded:
-		if !f.Answered && s.again(c) {
+		if f.Answered {
+			break
+		}
+		if s.again(c) {
 			s.dial()
+			return
+		}
+		if s.wait() {
 			return
 		}
 	case relay.NotUpgraded:

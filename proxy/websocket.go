@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -44,22 +45,24 @@ func (x *exchange) openWebSocket() {
 		return
 	}
 	x.route.query(&x.query, balancer.Socket, &x.req, &x.keyBuf)
-	lease, err := x.route.pool.Pick(&x.query, nil)
-	if err != nil {
-		x.refuseHandshake(classOfPick(err), metrics.HandshakeNoBackend)
+	lease, waits, c := x.pickOrWait()
+	if c != ok {
+		x.refuseForNow(c)
 		return
 	}
 	s := x.socket(lease, o.key)
+	s.call.waits = waits
 	if x.cameAlone() && s.detach(x.ctx.Conn().(detacher)) == nil {
 		// fasthttp holds nothing of the client's, so there is no need for a
 		// hijack, which takes a goroutine. What it writes now goes nowhere.
 		x.ctx.SetConnectionClose()
 		x.recycle()
-		s.dial()
+		s.proceed()
 		return
 	}
 	x.p.owes.Add(1)
 	x.hijack(s.take, func() {
+		s.abandon()
 		s.finish(clientGone, metrics.HandshakeClientGone)
 		s.p.owes.Done()
 	})
@@ -75,6 +78,39 @@ func (x *exchange) cameAlone() bool {
 	}
 	h := &x.ctx.Request.Header
 	return c.CameAlone(len("GET  HTTP/1.1\r\n") + len(h.RequestURI()) + len(h.RawHeaders()))
+}
+
+// pickOrWait returns a lease, or a place in the pool's queue if none is to be
+// had for now, or else the reason.
+func (x *exchange) pickOrWait() (lease balancer.Lease, waits bool, c class) {
+	q := x.route.queue
+	x.query.Patient = q.size.Load() > 0
+	if !q.busy() {
+		var err error
+		lease, err = x.route.pool.Pick(&x.query, nil)
+		if err == nil {
+			return lease, false, ok
+		}
+		if c = classOfPick(err); c == noBackend || !x.query.Patient {
+			return lease, false, c
+		}
+	}
+	if q.reserve() {
+		return lease, true, ok
+	}
+	q.counts.Full()
+	return lease, false, queueFull
+}
+
+// refuseForNow is refuseHandshake for what another attempt may get, with the
+// time after which it is worth it.
+func (x *exchange) refuseForNow(c class) {
+	c.write(&x.ctx.Response, &x.req.id)
+	if c != noBackend {
+		x.ctx.Response.Header.Set("Retry-After", strconv.Itoa(x.route.queue.retryAfter(x.route.pool.HandshakeRate())))
+	}
+	x.applyRules()
+	x.handshakeRefused(c, metrics.HandshakeNoBackend)
 }
 
 // hijack has taken called with the client's connection, or lost if fasthttp
@@ -113,7 +149,8 @@ func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 	x.recycle()
 }
 
-// socket makes what outlives the handler: everything in it is its own.
+// socket makes what outlives the handler: everything in it is its own. A lease
+// that is not held is assigned later.
 func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	s := &socket{
 		p: x.p, route: x.route, lease: lease, start: x.start, id: x.req.id, fd: -1, client: x.req.client.ip,
@@ -135,13 +172,18 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 			s.key = x.p.HashKey(x.query.StickyKey)
 		}
 	}
-	up := x.rt.upstreams[lease.Backend()]
+	c.backend = lease.Backend()
+	if c.backend == nil {
+		c.backend = x.route.pool.Backends()[0] // for the time being
+	}
+	up := x.rt.upstreams[c.backend]
 	if up.sendProxy != "" {
 		c.source, c.destination = x.ends()
 	}
 	if x.route.shape != nil {
 		x.lease = lease // its backend is one of the facts
 		f := x.facts()
+		f.backend = c.backend.Name()
 		f.keep()
 		c.facts = &f
 	}
@@ -168,16 +210,48 @@ func (s *socket) detach(c detacher) error {
 }
 
 // take runs on fasthttp's goroutine for hijacked connections. It takes the
-// client's socket, and every byte that was read ahead, and has it dialled.
+// client's socket and has it dialled.
 func (s *socket) take(c net.Conn) {
 	defer s.p.owes.Done()
+	if s.seize(c) {
+		s.proceed()
+	}
+}
+
+// proceed has s dialled, or wait its turn if it has a place in the queue.
+func (s *socket) proceed() {
+	c := s.call
+	if !c.waits {
+		s.dial()
+		return
+	}
+	c.waits = false
+	class := newcomers
+	if s.route.pool.Returns(&c.query) {
+		class = returning
+	}
+	s.route.queue.add(s, class)
+}
+
+// abandon gives up the place in the queue, if s has one.
+func (s *socket) abandon() {
+	if s.call.waits {
+		s.call.waits = false
+		s.route.queue.leave()
+	}
+}
+
+// seize takes the client's socket, and every byte that was read ahead, out of
+// Go's hands. It is false, and s is finished, if that fails.
+func (s *socket) seize(c net.Conn) bool {
 	inner := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(detacher)
 	if err := s.detach(inner); err != nil {
+		s.abandon()
 		s.call.why = err
 		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
-		_, _ = c.Write(noDescriptor.appendAnswer(nil, &s.id))
+		_, _ = c.Write(noDescriptor.appendAnswer(nil, &s.id, 0))
 		s.finish(noDescriptor, metrics.HandshakeUnreachable)
-		return
+		return false
 	}
 	// After Detach a read yields what fasthttp had buffered, then an error.
 	// The buffer is small because nearly always there is nothing, and a larger
@@ -190,7 +264,7 @@ func (s *socket) take(c net.Conn) {
 			break
 		}
 	}
-	s.dial()
+	return true
 }
 
 // dial asks the relay to connect the client's socket, which s owns, to the
@@ -219,29 +293,58 @@ func (s *socket) dial() {
 			s.giveUp(stopping, metrics.HandshakeNoBackend)
 			return
 		case !s.again(refused):
-			s.giveUp(refused, metrics.HandshakeUnreachable)
+			if !s.wait() {
+				s.giveUp(refused, metrics.HandshakeUnreachable)
+			}
 			return
 		}
 	}
+}
+
+// wait puts a handshake whose backend failed into the queue, if another one
+// would take it but for the pool's limits.
+func (s *socket) wait() bool {
+	c := s.call
+	if !c.blocked || !s.route.queue.reserve() {
+		return false
+	}
+	s.lease.Done()
+	s.lease = balancer.Lease{}
+	c.attempt++
+	s.route.queue.add(s, returning) // it has had a turn
+	return true
 }
 
 // again returns the lease and takes one on another backend, if there is one
 // and the route allows another attempt. failed is why this one came to nothing.
 func (s *socket) again(failed class) bool {
 	c := s.call
+	c.blocked = false
 	if c.attempt >= s.route.retries {
 		return false
 	}
 	c.tried.Add(s.lease.Backend())
 	lease, err := s.route.pool.Pick(&c.query, &c.tried)
 	if err != nil {
+		c.blocked = classOfPick(err) != noBackend
 		return false
 	}
 	s.report(failed)
 	s.lease.Done()
-	s.lease = lease
+	s.assign(lease)
 	c.attempt++
 	s.route.metrics.Retry()
+	return true
+}
+
+// assign gives s a lease, and the request the names of its backend.
+func (s *socket) assign(lease balancer.Lease) {
+	c := s.call
+	s.lease = lease
+	if lease.Backend() == c.backend {
+		return
+	}
+	c.backend = lease.Backend()
 	if c.facts != nil {
 		c.head = s.route.shape.renameBackend(c.head, c.facts, lease.Backend().Name())
 	}
@@ -250,7 +353,6 @@ func (s *socket) again(failed class) bool {
 		c.head = replaceHost(c.head, c.authority, up.authority)
 		c.authority = up.authority
 	}
-	return true
 }
 
 // giveUp tells the client why there is no WebSocket and ends the connection.
@@ -294,6 +396,8 @@ func (s *socket) settle(result metrics.HandshakeResult) {
 	if s.release != nil {
 		s.release()
 	}
-	s.lease.Done()
+	if s.lease.Held() {
+		s.lease.Done()
+	}
 	s.route.metrics.Handshake(result, time.Since(s.start))
 }

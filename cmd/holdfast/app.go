@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/certs"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/listener"
@@ -36,8 +37,11 @@ type app struct {
 	listeners *listener.Set
 	prober    *health.Prober
 	probes    probeBook
+	drainer   *drain.Drainer
 
 	cfg     *config.Config             // nil before the first
+	pools   *balancer.Pools            // of cfg
+	runtime *proxy.Runtime             // of cfg
 	access  atomic.Pointer[accessLogs] // nil before the first
 	dropped atomic.Uint64              // lines that earlier access logs have dropped
 	admin   *adminServer               // nil: none
@@ -97,6 +101,8 @@ func newApp(log *journal) (*app, error) {
 	})
 	a.prober = health.NewProber(log.Logger)
 	a.retiring.Go(a.sample)
+	a.drainer = a.newDrainer()
+	a.registry.OnChange(a.backendChanged)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
 	a.metrics.SetCertificates(a.certificateSamples)
@@ -158,10 +164,12 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.proxy.Swap(runtime)
 	certificates.Commit()
 	change.Commit()
-	a.cfg = cfg
+	was, before := a.cfg, a.pools
+	a.cfg, a.pools, a.runtime = cfg, pools, runtime
 	a.running.Store(cfg)
 	// What may take a moment comes when all is in force.
-	a.prober.Reconcile(a.targets(pools, cfg, runtime))
+	a.prober.Reconcile(a.targets())
+	a.carryDrains(was, before, pools)
 	a.swapAccess(access)
 	a.swapAdmin(newAdmin, cfg.Admin.Token)
 	return nil

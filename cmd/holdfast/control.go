@@ -49,8 +49,17 @@ var modes = map[string]balancer.Mode{
 }
 
 // setMode obeys an operator's order for one backend or a whole pool.
-func (a *app) setMode(o admin.Order) error {
-	known, found := false, false
+func (a *app) setMode(o admin.Order) (err error) {
+	if !a.onCommand(func() { err = a.obey(o) }) {
+		return errEnding
+	}
+	return err
+}
+
+// obey is setMode on the command's goroutine, so that no reload comes between.
+func (a *app) obey(o admin.Order) error {
+	known, found, probes := false, false, false
+	mode := modes[o.Mode]
 	for _, b := range a.registry.Snapshot() {
 		if b.Pool != o.Pool || b.Retired {
 			continue
@@ -60,12 +69,24 @@ func (a *app) setMode(o admin.Order) error {
 			continue
 		}
 		found = true
-		if b.Mode == modes[o.Mode] || !a.registry.SetMode(b.Key(), modes[o.Mode]) {
-			continue
+		key := b.Key()
+		if b.Mode != mode && a.registry.SetMode(key, mode) {
+			a.log.Info("mode changed", "pool", b.Pool, "backend", b.Name, "from", b.Mode.String(), "to", o.Mode)
+			a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name,
+				Message: fmt.Sprintf("%s, was %s", o.Mode, b.Mode)})
+			probes = probes || mode == balancer.Maintenance || b.Mode == balancer.Maintenance
 		}
-		a.log.Info("mode changed", "pool", b.Pool, "backend", b.Name, "from", b.Mode.String(), "to", o.Mode)
-		a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name,
-			Message: fmt.Sprintf("%s, was %s", o.Mode, b.Mode)})
+		switch mode {
+		case balancer.Drain:
+			if _, under := a.drainer.Of(key); !under || o.Deadline > 0 {
+				a.startDrain(key, b.Name, a.cfg.Pools[b.Pool].Drain, o.Deadline)
+			}
+		case balancer.Ready:
+			a.drainer.Stop(key)
+		}
+	}
+	if probes {
+		a.prober.Reconcile(a.targets())
 	}
 	switch {
 	case !known:

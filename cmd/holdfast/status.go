@@ -48,19 +48,23 @@ func (b *probeBook) get(key balancer.Key) (health.Verdict, bool) {
 	return v, ok
 }
 
-// targets binds the probes of a configuration to the registry.
-func (a *app) targets(pools *balancer.Pools, cfg *config.Config, rt *proxy.Runtime) []health.Target {
+// targets binds the probes of the running configuration to the registry. It is
+// for the command's goroutine.
+func (a *app) targets() []health.Target {
 	var targets []health.Target
 	probed := make(map[balancer.Key]bool)
-	for _, pool := range pools.All() {
-		if cfg.Pools[pool.Name()].Health.Type == "" {
+	for _, pool := range a.pools.All() {
+		if a.cfg.Pools[pool.Name()].Health.Type == "" {
 			continue
 		}
 		for _, b := range pool.Backends() {
 			key := b.Key()
+			if b.State().Mode() == balancer.Maintenance {
+				continue // it is not expected to answer
+			}
 			probed[key] = true
 			name, backend := pool.Name(), b.Name()
-			t := targetOf(b, cfg, rt)
+			t := targetOf(b, a.cfg, a.runtime)
 			t.Report = func(v health.Verdict) {
 				a.probes.put(key, v)
 				a.registry.SetHealth(key, v.Up, v.Why, v.At)
@@ -126,6 +130,10 @@ func (a *app) backendStatus(b balancer.BackendStatus) admin.Backend {
 		Weight: b.Weight, MaxConnections: b.MaxConnections,
 		Active: admin.Active{Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes)},
 		Why:    b.Why, Since: b.Since,
+		Drain: a.drainStatus(b.Key()),
+	}
+	if b.Ejected {
+		s.Ejected = &admin.Ejection{Why: b.Reason, Until: b.Until, Ignored: b.Panic}
 	}
 	if b.Up {
 		s.State = admin.Up
@@ -141,7 +149,7 @@ func (a *app) backendSamples() []metrics.BackendSample {
 	var out []metrics.BackendSample
 	for _, b := range a.registry.Snapshot() {
 		out = append(out, metrics.BackendSample{
-			Pool: b.Pool, Backend: b.Name, Up: b.Up, Mode: b.Mode.String(), Weight: b.Weight, Changed: b.Since, Retired: b.Retired,
+			Pool: b.Pool, Backend: b.Name, Up: b.Up, Mode: b.Mode.String(), Weight: b.Weight, Changed: b.Since, Retired: b.Retired, Ejected: b.Ejected,
 			Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes),
 		})
 	}

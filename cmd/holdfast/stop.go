@@ -26,6 +26,8 @@ var errStopping = errors.New("shutting down")
 func (a *app) stop(deadline time.Duration) {
 	a.notReady.Store(&errStopping)
 	close(a.ending)
+	a.drainer.Close()
+	a.proxy.Dismiss()
 	ctx, cancel := timeout(deadline)
 	defer cancel()
 	began := time.Now()

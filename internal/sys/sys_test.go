@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -162,4 +163,32 @@ func TestPoller(t *testing.T) {
 	until(PeerShut)
 	p.Remove(fd)
 	Close(fd)
+}
+
+func TestHungUp(t *testing.T) {
+	ln, addr := listen(t, "tcp", "127.0.0.1:0")
+	var ends []net.Conn
+	var fds []int
+	for range 4 {
+		fd, err := DialTCP(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer Close(fd)
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ends, fds = append(ends, c), append(fds, fd)
+	}
+	_, _ = ends[0].Write([]byte("x"))
+	ends[1].Close()
+	_ = ends[2].(*net.TCPConn).SetLinger(0)
+	ends[2].Close()
+	testkit.Eventually(t, 10*time.Second, func() bool {
+		var got []int
+		HungUp(fds, func(i int) { got = append(got, i) })
+		return slices.Equal(got, []int{1, 2})
+	}, "exactly those that were closed have hung up")
 }

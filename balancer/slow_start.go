@@ -1,0 +1,163 @@
+package balancer
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Slow start: for a time after it came (back) a backend counts with a part of
+// its weight, which grows from a tenth to the whole in a straight line.
+//
+// The part that has not grown yet is a chance to be passed over. That bounds
+// the rate of new leases, which is what a cold server feels: with weight alone,
+// least_conn would hand an empty newcomer among full neighbours every socket
+// there is until it had a tenth of theirs. So during the ramp a newcomer gets
+// at most its share of the picks (its weight so far over everybody's; under
+// p2c, which prefers an empty backend in its nature, up to twice that), and no
+// more leases than its weight so far allows; the others get the rest. hash and
+// first are left alone, as slow start would move keys, or the order.
+//
+// Nothing runs for it. A pick looks at one word of the pool; only while that
+// says that somebody is on the ramp, it reads the clock and this file matters.
+
+// Parts of a weight.
+const (
+	whole     = 1 << 10
+	coldParts = whole / 10 // the least
+)
+
+// rampClock is the time for ask.now: 0 if nobody is on the ramp, otherwise
+// nanoseconds of the registry's clock, which begins above 0.
+func (p *Pool) rampClock() int64 {
+	end := p.rampEnd.Load()
+	if end == 0 {
+		return 0
+	}
+	now := p.clock.now()
+	if now >= end {
+		// A newcomer may have set another end meanwhile: that one stays.
+		p.rampEnd.CompareAndSwap(end, 0)
+		return 0
+	}
+	return now
+}
+
+// clock counts nanoseconds from 1.
+type clock struct{ epoch time.Time }
+
+func (c clock) now() int64 { return int64(time.Since(c.epoch)) + 1 }
+
+// parts is how much of m's weight counts at that time, of whole.
+func (p *Pool) parts(m *member, now int64) uint64 {
+	began := m.state.ramp.Load()
+	if began == 0 {
+		return whole
+	}
+	age := now - began
+	if age >= int64(p.slowStart) {
+		return whole
+	}
+	return max(coldParts, uint64(float64(whole)*float64(age)/float64(p.slowStart)))
+}
+
+// passesOver draws whether the pick passes m over because it is on the ramp.
+func (p *Pool) passesOver(m *member, a *ask) bool {
+	if a.now == 0 {
+		return false
+	}
+	parts := p.parts(m, a.now)
+	return parts < whole && rand.Uint64N(whole) >= parts
+}
+
+// weighed is m's weight so far, for comparison with others of the same pick.
+func (p *Pool) weighed(m *member, a *ask) uint64 {
+	if a.now == 0 {
+		return uint64(m.weight)
+	}
+	return uint64(m.weight) * p.parts(m, a.now)
+}
+
+// lightestOnRamp is lightest while somebody is on the ramp: newcomers take part
+// in as many picks as their share of all weight so far, and their load is
+// measured by the weight that they have so far. If only newcomers admit a lease
+// and chance passes over each, the lightest of them is taken.
+func (p *Pool) lightestOnRamp(a *ask) (best *member, word uint64) {
+	var sum uint64 // of the weights so far
+	for i := range p.members {
+		m := &p.members[i]
+		if m.admits(a, m.state.word.Load()) {
+			sum += uint64(m.weight) * p.parts(m, a.now)
+		}
+	}
+	if sum == 0 {
+		return nil, 0
+	}
+	if best, word = p.lightestOf(a, sum); best == nil {
+		best, word = p.lightestOf(a, 0)
+	}
+	return best, word
+}
+
+// lightestOf draws lots among newcomers by their share of sum; 0: all take
+// part.
+func (p *Pool) lightestOf(a *ask, sum uint64) (best *member, word uint64) {
+	var load, weight, ties uint64
+	for i := range p.members {
+		m := &p.members[i]
+		w := m.state.word.Load()
+		if !m.admits(a, w) {
+			continue
+		}
+		parts := p.parts(m, a.now)
+		so := uint64(m.weight) * parts
+		if parts < whole && sum != 0 && rand.Uint64N(sum) >= so {
+			continue
+		}
+		n := active(w)
+		if best != nil {
+			mine, least := n*weight, load*so // 20 bits by 30
+			if mine > least {
+				continue
+			}
+			if mine == least {
+				if ties += so; rand.Uint64N(ties) < so {
+					best, word, load, weight = m, w, n, so
+				}
+				continue
+			}
+		}
+		best, word, load, weight, ties = m, w, n, so, so
+	}
+	return best, word
+}
+
+// rise notes that s, a member of p, begins to take leases: for the first time,
+// when all of p begin, or as a newcomer, who goes on the ramp. It comes before
+// the word that makes s usable. The caller holds Registry.mu.
+func (p *Pool) rise(s *State) {
+	newcomer := s.proven
+	s.proven = true
+	if !newcomer || p.slowStart <= 0 {
+		return
+	}
+	now := p.clock.now()
+	s.ramp.Store(now)
+	p.rampEnd.Store(max(p.rampEnd.Load(), now+int64(p.slowStart)))
+}
+
+// resumeRamps has p, of a new generation, know of the ramps of its members.
+// The caller holds Registry.mu.
+func (p *Pool) resumeRamps() {
+	if p.slowStart <= 0 {
+		return
+	}
+	var last int64
+	for i := range p.members {
+		if began := p.members[i].state.ramp.Load(); began != 0 {
+			last = max(last, began+int64(p.slowStart))
+		}
+	}
+	if last > p.clock.now() {
+		p.rampEnd.Store(last)
+	}
+}

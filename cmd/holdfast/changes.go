@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
+)
+
+// backendChanged tells operators what live traffic has done to a backend or a
+// pool. It is called under the registry's lock and must not ask it.
+func (a *app) backendChanged(c balancer.Change) {
+	e := admin.Event{Kind: "health", Level: admin.Warn, Pool: c.Key.Pool, Backend: c.Backend}
+	level, text := slog.LevelWarn, ""
+	args := []slog.Attr{slog.String("pool", c.Key.Pool)}
+	if c.Backend != "" {
+		args = append(args, slog.String("backend", c.Backend), slog.String("address", c.Key.Address))
+	}
+	args = append(args, slog.String("why", c.Why))
+	switch c.Kind {
+	case balancer.Ejected:
+		text = "backend ejected"
+		args = append(args, slog.String("until", c.Until.Format(time.RFC3339)), slog.Int("times", c.Times))
+		e.Message = fmt.Sprintf("ejected for %s: %s", time.Until(c.Until).Round(time.Second), c.Why)
+		a.metrics.Ejected(c.Key.Pool, c.Backend)
+	case balancer.Returned:
+		level, text = slog.LevelInfo, "backend takes part again"
+		e.Level, e.Message = admin.Info, "takes part again"
+	case balancer.Withheld:
+		text = "backend is not ejected: that would be more than max_ejected_percent"
+		e.Message = "would be ejected, but max_ejected_percent are: " + c.Why
+	case balancer.PanicBegan:
+		level, text = slog.LevelError, "PANIC: ejections leave less than half of the pool, so they are ignored and all its backends are used"
+		e.Level, e.Message = admin.Error, "panic floor: all backends are used, ejected ones too, as "+c.Why
+		a.metrics.Panic(c.Key.Pool, true)
+	case balancer.PanicEnded:
+		level, text = slog.LevelInfo, "PANIC is over: ejections count again"
+		e.Level, e.Message = admin.Info, "panic floor left: "+c.Why
+		a.metrics.Panic(c.Key.Pool, false)
+	}
+	a.log.LogAttrs(context.Background(), level, text, args...)
+	a.events.Publish(e)
+}

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
+)
+
+// A backend whose sockets die young, and one that answers 500, are ejected
+// although their probes pass, and take part again later.
+func TestLiveTrafficEjects(t *testing.T) {
+	t.Parallel()
+	dies := testkit.StartBackend(t, testkit.Upgrade(func(c *websocket.Conn) { _ = c.NetConn().Close() }))
+	fails := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.Path()) != "/health" {
+			ctx.SetStatusCode(500)
+		}
+	})
+	good := startNamed(t, 1)[0]
+	p := start(t, setup{rest: `
+routes: [{name: sockets, path: /ws, pool: sockets}, {name: rest, path: /, pool: rest}]
+pools:
+` + onePool("sockets", []string{good, dies.Addr}, "balance: round_robin", quickHealth, "passive: {failures: 3, eject: 2s}") +
+		onePool("rest", []string{fails.Addr, good}, "balance: round_robin", quickHealth, "passive: {failures: 3, eject: 1h}")})
+	p.awaitState("sockets", "b2", "up")
+
+	testkit.Eventually(t, patience, func() bool {
+		if c, err := openPeer(p.web, "/ws"); err == nil {
+			c.Close()
+		}
+		return p.backend("sockets", "b2").Ejected != nil
+	}, "a backend whose sockets die young is ejected")
+	if b := p.backend("sockets", "b2"); b.State != "up" || b.Usable {
+		t.Errorf("the ejected backend: %+v", b)
+	}
+	testkit.Eventually(t, patience, func() bool { return p.backend("sockets", "b2").Ejected == nil }, "it takes part again")
+	p.logged("backend takes part again")
+
+	testkit.Eventually(t, patience, func() bool {
+		exchange(t, p.web, get("/"))
+		return p.backend("rest", "b1").Ejected != nil
+	}, "a backend that answers 500 is ejected")
+	for range 10 {
+		if resp, _ := exchange(t, p.web, get("/")); resp.StatusCode >= 500 {
+			t.Errorf("status %d while the failing backend is ejected", resp.StatusCode)
+		}
+	}
+	if n := p.metric("holdfast_ejections_total", `pool="rest"`); n != 1 {
+		t.Errorf("%v ejections of the pool rest are counted, want 1", n)
+	}
+}
+
+// Clean ends never eject, by whichever side and however many.
+func TestCleanClosesEjectNobody(t *testing.T) {
+	t.Parallel()
+	leaves := func(code int) string {
+		return testkit.StartBackend(t, testkit.Upgrade(func(c *websocket.Conn) {
+			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
+			_, _, _ = c.ReadMessage()
+		})).Addr
+	}
+	p := start(t, setup{rest: siteOf([]string{leaves(1000), leaves(1001), leaves(4000)},
+		"balance: round_robin", "passive: {failures: 1, max_ejected_percent: 100}")})
+	for i := range 200 {
+		c, err := openPeer(p.web, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%4 == 3 {
+			c.Close() // without a Close frame, and the client's own doing
+			continue
+		}
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		f, err := testkit.ReadFrame(c.r)
+		if err == nil && f.Opcode == 8 {
+			_, _ = c.Write(testkit.Frame{Fin: true, Opcode: 8, Payload: f.Payload}.Mask().Append(nil))
+		}
+		c.Close()
+	}
+	p.awaitIdle("web")
+	for _, b := range p.backends("web") {
+		if b.Ejected != nil {
+			t.Errorf("%s is ejected: %s", b.Name, b.Ejected.Why)
+		}
+	}
+	if n := p.metric("holdfast_sockets_open"); n != 0 {
+		t.Errorf("%v sockets are open", n)
+	}
+}
+
+// Backends that refuse connections are ejected, and too many of them are not:
+// below the panic floor all are used.
+func TestPanicFloor(t *testing.T) {
+	t.Parallel()
+	addrs := []string{freeAddr(t), freeAddr(t), freeAddr(t), startNamed(t, 1)[0]}
+	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, retries: 3}]\n" +
+		pool("web", addrs, "balance: round_robin", "passive: {failures: 1, eject: 1h, max_ejected_percent: 100}")})
+	for range 8 {
+		c, err := openPeer(p.web, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	p.logged("PANIC")
+	if n := p.metric("holdfast_pool_panic"); n != 1 {
+		t.Errorf("holdfast_pool_panic is %v", n)
+	}
+	usable := ""
+	for _, b := range p.backends("web") {
+		usable += fmt.Sprint(b.Usable, " ")
+	}
+	if usable != "true true true true " {
+		t.Errorf("usable below the panic floor: %s", usable)
+	}
+}
