@@ -110,21 +110,24 @@ func TestUsersFileMistakes(t *testing.T) {
 // measuring.
 func TestUnknownNamesTakeAsLong(t *testing.T) {
 	b := loadBasic(t, hashed(t, "ada", "right", 8))
-	least := func(c []byte) time.Duration {
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			if b.Check(c) != Wrong {
-				t.Fatalf("%s is taken", c)
-			}
-			best = min(best, time.Since(start))
+	took := func(c []byte) time.Duration {
+		start := time.Now()
+		if b.Check(c) != Wrong {
+			t.Fatalf("%s is taken", c)
 		}
-		return best
+		return time.Since(start)
 	}
-	wrong, unknown := least(credentials("ada:wrong")), least(credentials("eve:wrong"))
-	if unknown < wrong/2 || wrong < unknown/2 {
-		t.Errorf("a wrong password takes %s, an unknown name %s", wrong, unknown)
+	// The least of many is what each takes on a machine that has nothing else
+	// to do, however busy this one is.
+	wrong, unknown := time.Hour, time.Hour
+	for range 100 {
+		wrong = min(wrong, took(credentials("ada:wrong")))
+		unknown = min(unknown, took(credentials("eve:wrong")))
+		if unknown > wrong/2 && wrong > unknown/2 {
+			return
+		}
 	}
+	t.Errorf("a wrong password takes %s, an unknown name %s", wrong, unknown)
 }
 
 // A password that was right costs no bcrypt the next time, and no memory.
