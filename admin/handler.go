@@ -112,7 +112,7 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ params) {
 	body := readiness{Status: "ready"}
 	if s.authorized(ctx) {
 		for _, p := range s.snapshot() {
-			if p.Usable == 0 {
+			if p.Down() {
 				body.PoolsDown = append(body.PoolsDown, p.Name)
 			}
 		}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -12,6 +13,16 @@ type Pool struct {
 	Balance  string    `json:"balance"`
 	Usable   int       `json:"usable"` // computed by this package: backends that can be picked
 	Backends []Backend `json:"backends"`
+}
+
+// Down tells that nobody can be picked although the configuration names
+// backends. A pool that it does not name any more, and that is shown for the
+// sockets of its retired backends, is not down.
+func (p *Pool) Down() bool { return p.Usable == 0 && p.Configured() }
+
+// Configured tells that the configuration names a backend of the pool.
+func (p *Pool) Configured() bool {
+	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return !b.Retired })
 }
 
 // Backend is one server of a pool.

@@ -154,6 +154,16 @@ func TestPathsWithoutOptions(t *testing.T) {
 	f("/metrics", 404, `{"error":"no such path","code":"no_path","remedy":"docs/openapi.yaml lists those that exist"}`)
 }
 
+// A pool that the configuration does not name any more is not down.
+func TestGonePoolIsNotDown(t *testing.T) {
+	base := serving(t, Options{Pools: func() []Pool {
+		return []Pool{{Name: "gone", Backends: []Backend{{Name: "g-1", State: Up, Retired: true}}}, {Name: "empty"}}
+	}})
+	if _, got := do(t, "GET", base+"/readyz", nil); strings.TrimSpace(got) != `{"status":"ready"}` {
+		t.Errorf("/readyz says %s", got)
+	}
+}
+
 func TestReadinessFollowsTheProcess(t *testing.T) {
 	var state atomic.Value
 	state.Store("no configuration runs yet")

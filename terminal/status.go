@@ -60,7 +60,7 @@ func newStatus() *cobra.Command {
 func verdict(st *admin.Status, pools []admin.Pool) error {
 	var down []string
 	for i := range pools {
-		if configured(&pools[i]) && pools[i].Usable == 0 {
+		if pools[i].Down() {
 			down = append(down, pools[i].Name)
 		}
 	}

@@ -61,7 +61,7 @@ func (t target) String() string {
 func targets(pools []admin.Pool) []target {
 	var list []target
 	for _, p := range pools {
-		if !configured(&p) {
+		if !p.Configured() {
 			continue
 		}
 		list = append(list, target{pool: p.Name})
@@ -112,15 +112,4 @@ func complete(dial func() (*client, error)) cobra.CompletionFunc {
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-// configured tells that a pool is still named by the configuration: others are
-// shown for the sockets of their retired backends.
-func configured(p *admin.Pool) bool {
-	for i := range p.Backends {
-		if !p.Backends[i].Retired {
-			return true
-		}
-	}
-	return false
 }
