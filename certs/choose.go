@@ -28,28 +28,28 @@ func newChooser(list []*certificate) chooser {
 	return c
 }
 
-var errNoCertificate = errors.New("choose certificate: there is none yet")
+var errNoCertificate = errors.New("choose certificate: the first order is still under way")
 
-// named returns the certificates that have the name exactly, and those that
-// have a wildcard for it.
-func (c *chooser) named(name string) (exact, wildcard []*certificate) {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if name == "" {
-		return nil, nil
-	}
-	if _, parent, ok := strings.Cut(name, "."); ok {
-		wildcard = c.byName["*."+parent]
-	}
-	return c.byName[name], wildcard
-}
-
-// choose returns the certificate to serve.
-func (c *chooser) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	exact, wildcard := c.named(hello.ServerName)
-	for _, list := range [][]*certificate{exact, wildcard, c.fallback} {
-		if len(list) > 0 {
+// choose returns the certificate to serve. ordered has those that come by
+// ACME: by their exact name, and for the empty one what serves clients that
+// name nobody.
+func (c *chooser) choose(hello *tls.ClientHelloInfo, ordered func(name string) *tls.Certificate) (*tls.Certificate, error) {
+	if name := strings.ToLower(strings.TrimSuffix(hello.ServerName, ".")); name != "" {
+		if list := c.byName[name]; len(list) > 0 {
 			return supported(list, hello), nil
 		}
+		if cert := ordered(name); cert != nil {
+			return cert, nil
+		}
+		if _, parent, ok := strings.Cut(name, "."); ok && len(c.byName["*."+parent]) > 0 {
+			return supported(c.byName["*."+parent], hello), nil
+		}
+	}
+	if len(c.fallback) > 0 {
+		return supported(c.fallback, hello), nil
+	}
+	if cert := ordered(""); cert != nil {
+		return cert, nil
 	}
 	return nil, errNoCertificate
 }

@@ -13,6 +13,15 @@
 // something is wrong, such as a certificate whose key is not there yet. It says
 // so once, and warns of certificates that end.
 //
+// # ACME
+//
+// Domains of acme blocks are ordered and renewed by certmagic, in the
+// background, from when a Change with them is committed. What it has stored is
+// served at once. An authority's question comes to a listener: in clear, where
+// [Store.Challenge] has the answer, or as a handshake, which is answered here.
+// A refusal is logged and repeated after longer and longer pauses, and leaves
+// in use what is there.
+//
 // # Which certificate
 //
 // The one that has the client's server name (RFC 6066, section 3): exactly,

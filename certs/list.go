@@ -25,6 +25,11 @@ func (s *Store) List() []Certificate {
 			list = append(list, describe(src.cert.Leaf))
 		}
 	}
+	if m := s.manager.Load(); m != nil {
+		for _, c := range m.certificates() {
+			list = append(list, describe(c.Leaf))
+		}
+	}
 	return list
 }
 

@@ -26,15 +26,22 @@ type server struct {
 	spec     *config.TLS
 	pairs    []*source                  // in the order of the configuration
 	clients  *source                    // nil: everybody may come in
+	domains  []string                   // whose certificates come by ACME
+	manager  func() *manager            // of those; nil: there is none
 	entry    *tls.Config                // the listener's, which sends each handshake to the next
 	inForce  atomic.Pointer[tls.Config] // immutable
 }
 
-func newServer(l config.Listener) *server {
-	s := &server{listener: l.Name, spec: l.TLS}
+func newServer(l config.Listener, m func() *manager) *server {
+	s := &server{listener: l.Name, spec: l.TLS, manager: m}
 	s.entry = &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if m := s.manager(); m != nil {
+				if cfg := m.challenged(hello); cfg != nil {
+					return cfg, nil
+				}
+			}
 			return s.inForce.Load(), nil
 		},
 	}
@@ -67,7 +74,9 @@ func (s *server) refresh(t *tickets) {
 		CipherSuites:                suites,
 		NextProtos:                  []string{"http/1.1"},
 		DynamicRecordSizingDisabled: true, // a message should be as few records as it needs
-		GetCertificate:              chooser.choose,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return chooser.choose(hello, s.ordered)
+		},
 	}
 	if names := s.spec.CipherSuites; len(names) > 0 {
 		cfg.CipherSuites = nil
@@ -89,4 +98,22 @@ func version(text string) uint16 {
 		return tls.VersionTLS13
 	}
 	return tls.VersionTLS12
+}
+
+// ordered returns the certificate that ACME has brought for a name; for the
+// empty one that of the first domain. nil: there is none.
+func (s *server) ordered(name string) *tls.Certificate {
+	m := s.manager()
+	if m == nil || len(s.domains) == 0 {
+		return nil
+	}
+	if name == "" {
+		name = s.domains[0]
+	} else if !slices.Contains(s.domains, name) {
+		return nil
+	}
+	if c := m.find(name); c != nil {
+		return &c.Certificate
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
@@ -18,6 +19,7 @@ var (
 	codeKept    = explain.Named("certificate_kept")
 	codeEnds    = explain.Named("certificate_ends")
 	codeExpired = explain.Named("certificate_expired")
+	codeRefused = explain.Named("order_failed")
 )
 
 // Options are what a [Store] works with.
@@ -36,6 +38,9 @@ type Store struct {
 	log     *slog.Logger
 	loaded  func(ok bool)
 	tickets tickets
+
+	manager  atomic.Pointer[manager] // nil: nothing was ever ordered
+	renewing atomic.Bool
 
 	mu       sync.Mutex
 	prepared *Change // guarded by mu: the last
@@ -71,6 +76,9 @@ func (s *Store) Close() {
 	if watched != nil {
 		<-watched
 	}
+	if m := s.manager.Load(); m != nil {
+		m.once.Do(m.close)
+	}
 }
 
 // Change is a prepared change of a [Store].
@@ -78,6 +86,7 @@ type Change struct {
 	store   *Store
 	servers map[string]*server // by the listener's name
 	sources []*source          // of all, each once, in the order of the configuration
+	orders  []acmeSpec
 }
 
 // Prepare reads the files of all listeners. The error names every one in which
@@ -101,12 +110,18 @@ func (s *Store) Prepare(listeners []config.Listener) (*Change, error) {
 			continue
 		}
 		path := fmt.Sprintf("listeners[%d].tls", i)
-		server := newServer(l)
+		server := newServer(l, s.manager.Load)
 		for j, p := range l.TLS.Certificates {
 			server.pairs = append(server.pairs, read(pairSource(fmt.Sprintf("%s.certificates[%d]", path, j), p)))
 		}
 		if file := l.TLS.ClientCA; file != "" {
 			server.clients = read(clientSource(path+".client_ca", file))
+		}
+		if a := l.TLS.ACME; a != nil {
+			spec, err := loadACME(path+".acme", *a)
+			errs = append(errs, err)
+			ch.orders = append(ch.orders, spec)
+			server.domains = a.Domains
 		}
 		ch.servers[l.Name] = server
 	}
@@ -118,8 +133,8 @@ func (s *Store) Prepare(listeners []config.Listener) (*Change, error) {
 		server.refresh(&s.tickets)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.prepared = ch
-	s.mu.Unlock()
 	return ch, nil
 }
 
@@ -165,7 +180,8 @@ func (ch *Change) Commit() {
 	s.running = ch
 	s.tickets.keep(ch)
 	s.warn(time.Now())
-	if s.watched == nil && !s.closed && len(ch.sources) > 0 {
+	s.manage(ch.orders)
+	if s.watched == nil && !s.closed && len(ch.sources)+len(ch.orders) > 0 {
 		s.watched = make(chan struct{})
 		go s.watch()
 	}
@@ -179,4 +195,44 @@ func (ch *Change) has(cert *certificate) bool {
 		}
 	}
 	return false
+}
+
+// manage has what specs name ordered and renewed. The caller holds mu.
+func (s *Store) manage(specs []acmeSpec) {
+	m := s.manager.Load()
+	if m == nil {
+		if len(specs) == 0 || s.closed {
+			return
+		}
+		var err error
+		if m, err = newManager(zapLogger(s.log), s.happened); err != nil {
+			s.log.Error("no certificates are ordered", "error", err)
+			return
+		}
+		s.manager.Store(m)
+	}
+	m.manage(specs)
+}
+
+// happened is told what becomes of orders.
+func (s *Store) happened(event string, data map[string]any) {
+	switch event {
+	case "cert_obtained":
+		s.loaded(true)
+	case "cert_failed":
+		s.loaded(false)
+		s.log.Warn(codeRefused.Page().Title, "code", codeRefused.String(), "reason", codeRefused.Page().Name,
+			"name", data["identifier"], "error", data["error"], "remedy", codeRefused.Page().Remedy)
+	}
+}
+
+// Challenge returns the answer to an authority that looks for it at a host and
+// path (RFC 8555, section 8.3); false: nothing is ordered for that host, or the
+// path is another.
+func (s *Store) Challenge(host, path string) (answer string, ok bool) {
+	m := s.manager.Load()
+	if m == nil {
+		return "", false
+	}
+	return m.answer(host, path)
 }

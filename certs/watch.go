@@ -41,6 +41,9 @@ func (s *Store) look(now time.Time) {
 		}
 	}
 	s.tickets.keep(s.running)
+	if m := s.manager.Load(); m != nil {
+		m.look(now, &s.renewing)
+	}
 	s.warn(now)
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // HeaderVariables may stand in the values of headers rules.
-var HeaderVariables = []string{"backend", "client_ip", "host", "request_id", "tls_version"}
+var HeaderVariables = []string{"backend", "client_cert_subject", "client_ip", "host", "request_id", "tls_version"}
 
 // RedirectVariables may stand in the target of a redirect.
 var RedirectVariables = []string{"host", "path", "query"}

@@ -34,7 +34,7 @@ func TestValidateTLS(t *testing.T) {
 		}
 		checkLines(t, doc, errorText(doc, "yaml"), want...)
 	}
-	f("", ".certificates: there are none, write at least one, such as {cert: game.crt, key: game.key}")
+	f("", ".certificates: there are none, write at least one, such as {cert: game.crt, key: game.key}, or acme")
 	f("certificates: [{cert: a, key: b}], min_version: '1.3'")
 	f("certificates: [{}], min_version: '1.0'",
 		".certificates[0].cert: is missing, write the path of a PEM file with the certificate and its chain",
@@ -44,6 +44,17 @@ func TestValidateTLS(t *testing.T) {
 	f("certificates: [{cert: a, key: b}], cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384]",
 		`.cipher_suites[1]: "TLS_AES_256_GCM_SHA384" belongs to TLS 1.3, all of whose suites are strong and used, leave it out`)
 
+	f("acme: {domains: [Game.example]}")
+	f("acme: {}", ".acme.domains: there are none, write at least one, such as game.example.com")
+	f("acme: {domains: ['*.example', 'https://a', 10.0.0.1, a.example, A.example], email: ops, directory: 'http://a', storage: ''}",
+		`.acme.directory: "http://a" is not the URL of a directory, write it as https://acme.example/directory, or leave it out for Let's Encrypt`,
+		`.acme.domains[0]: "*.example" is a wildcard, which an authority only gives to who changes the DNS for it: name each host, or have another program order it and write its files under certificates`,
+		`.acme.domains[1]: "https://a" is not a host name, write one such as game.example.com, without scheme, port and path`,
+		`.acme.domains[2]: "10.0.0.1" is not a host name, write one such as game.example.com, without scheme, port and path`,
+		`.acme.domains[4]: domain "a.example" is taken by listeners[0].tls.acme.domains[3], give each its own`,
+		`.acme.email: "ops" is not an address, write one such as ops@example.com, or leave it out`,
+		`.acme.storage: is empty, write the path of a directory that Holdfast may write to`)
+
 	_, warnings, err := Parse([]byte(complete("listeners: [{name: web, address: ':80', tls: {certificates: [{cert: a, key: b}], min_version: '1.3', cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}}]")), "yaml", "t.yaml", Options{})
 	if err != nil || len(warnings) != 1 || warnings[0].Path != "listeners[0].tls.cipher_suites" {
 		t.Errorf("%v, %v", warnings, err)
@@ -52,12 +63,12 @@ func TestValidateTLS(t *testing.T) {
 
 // Paths of TLS are relative to the file, and files that change are noticed.
 func TestTLSFiles(t *testing.T) {
-	doc := complete("listeners: [{name: web, address: ':80', tls: {certificates: [{cert: a.crt, key: /b.key}], client_ca: ca.pem}}]")
+	doc := complete("listeners: [{name: web, address: ':80', tls: {certificates: [{cert: a.crt, key: /b.key}], client_ca: ca.pem, acme: {domains: [a], ca: root.pem}}}]")
 	c, _, err := Parse([]byte(doc), "yaml", "/etc/holdfast/t.yaml", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(c.Files(), " "); got != "/etc/holdfast/a.crt /b.key /etc/holdfast/ca.pem" {
+	if got := strings.Join(c.Files(), " "); got != "/etc/holdfast/a.crt /b.key /etc/holdfast/ca.pem /etc/holdfast/root.pem" || c.Listeners[0].TLS.ACME.Storage != "/etc/holdfast/acme" {
 		t.Errorf("the files are %s", got)
 	}
 }

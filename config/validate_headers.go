@@ -88,6 +88,10 @@ func refusedHeader(verb, name string, d direction) string {
 		if d == toClient {
 			return ours
 		}
+	case "x-client-cert-subject":
+		if d == toBackend {
+			return "is written by Holdfast from the certificate that the client has shown and by nobody else, remove the rule; other fields may have $client_cert_subject"
+		}
 	case "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "forwarded":
 		if d == toBackend && verb == "add" {
 			return "is in a request once, write it under set"

@@ -69,6 +69,10 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 	x.p, x.ctx, x.rt, x.l = p, ctx, rt, l
 	x.start = time.Now()
 	x.req.read(ctx, l)
+	if a := x.challenged(); a != nil {
+		x.answerLocally(a)
+		return
+	}
 	if c := x.admit(); c != ok {
 		x.refuse(c)
 		return

@@ -27,6 +27,7 @@ const (
 	forwardedHost                // kept or replaced
 	forwardedOther               // kept or dropped
 	requestIDField               // kept or replaced
+	clientCertField              // never forwarded: only this proxy vouches for it
 	malformed                    // never forwarded
 )
 

@@ -80,6 +80,9 @@ func (x *exchange) questions() http.Header {
 		h.Set("X-Forwarded-For", x.req.client.ip.String())
 	}
 	h.Set("X-Request-Id", string(x.req.id.bytes()))
+	if len(x.req.subject) > 0 {
+		h.Set("X-Client-Cert-Subject", string(x.req.subject))
+	}
 	return h
 }
 

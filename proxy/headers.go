@@ -25,6 +25,7 @@ type head struct {
 	proto   string // http or https, as the client speaks to us
 	public  []byte // host that the client asked for, for X-Forwarded-Host
 	id      []byte // for X-Request-Id
+	subject []byte // of the client's certificate, for X-Client-Cert-Subject; empty: none
 
 	copied *copiedFields // from the auth server; nil: none
 
@@ -142,6 +143,9 @@ func (h *head) appendOwn(dst []byte, b *fieldBlock, seen *seenFields) []byte {
 	}
 	if !instead.id {
 		dst = appendField(dst, "X-Request-Id", h.id)
+	}
+	if len(h.subject) > 0 {
+		dst = appendField(dst, "X-Client-Cert-Subject", h.subject)
 	}
 	if h.forwarded && !instead.forwarded {
 		dst = h.appendForwarded(dst, b)

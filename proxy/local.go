@@ -50,6 +50,24 @@ func (x *exchange) local() *localAnswer {
 	return x.route.local
 }
 
+// challengePath begins the paths at which authorities of certificates look.
+const challengePath = "/.well-known/acme-challenge/"
+
+// challenged returns the answer for an authority that wants to know whether a
+// host is ours; nil for all other requests. It asks in clear, since that is
+// before there is a certificate, and is not to be sent elsewhere.
+func (x *exchange) challenged() *localAnswer {
+	if !bytes.HasPrefix(x.req.path, []byte(challengePath)) || x.p.challenge == nil ||
+		x.req.proto != "http" || string(x.req.method) != fasthttp.MethodGet {
+		return nil
+	}
+	answer, known := x.p.challenge(string(x.req.host), string(x.req.path))
+	if !known {
+		return nil
+	}
+	return &localAnswer{status: fasthttp.StatusOK, body: answer}
+}
+
 // answerLocally answers without a backend, and gives x back.
 func (x *exchange) answerLocally(a *localAnswer) {
 	f := x.facts()

@@ -100,6 +100,8 @@ func classifyX(name []byte) kind {
 	switch {
 	case isNameOrUnderscored(name, "x-request-id"):
 		return requestIDField
+	case isNameOrUnderscored(name, "x-client-cert-subject"):
+		return clientCertField
 	case len(name) <= len("x-forwarded-") || !isNameOrUnderscored(name[:12], "x-forwarded-"):
 		return plain
 	case isNameOrUnderscored(name[12:], "for"):

@@ -23,6 +23,10 @@ type Options struct {
 	Relay *relay.Relay
 	// Log gets what operators should know. Required.
 	Log *slog.Logger
+	// Challenge returns the answer that an authority of certificates (RFC 8555,
+	// section 8.3) looks for at a host and path; false: there is none, and
+	// routes decide. Nil: there never is.
+	Challenge func(host, path string) (answer string, ok bool)
 	// Reports gets what fails; nil: nobody does.
 	Reports *explain.Reporter
 }
@@ -37,6 +41,8 @@ type Proxy struct {
 	log      *slog.Logger
 	keySeed  maphash.Seed // of HashKey
 	reports  *explain.Reporter
+
+	challenge func(host, path string) (answer string, ok bool) // nil: none
 
 	runtime atomic.Pointer[Runtime]
 
@@ -58,6 +64,7 @@ func New(o Options) *Proxy {
 		log:       o.Log,
 		keySeed:   maphash.MakeSeed(),
 		reports:   o.Reports,
+		challenge: o.Challenge,
 		upstreams: make(map[upstreamKey]*upstream),
 		queues:    make(map[string]*queue),
 	}

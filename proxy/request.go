@@ -20,6 +20,9 @@ type request struct {
 	query  []byte // behind the "?"
 	host   []byte // that the client asked for, port included; may be empty
 	proto  string // http or https
+	// subject is that of the client's certificate, which was verified; empty:
+	// there is none.
+	subject []byte
 	// absolute: the target named the host, so the Host field does not count
 	// (RFC 9112, section 3.2.2).
 	absolute bool
@@ -37,6 +40,10 @@ func (r *request) read(ctx *fasthttp.RequestCtx, l *listenerPolicy) {
 	r.proto = "http"
 	if ctx.IsTLS() {
 		r.proto = "https"
+	}
+	r.subject = nil
+	if l.clientCA {
+		r.subject = subjectOf(ctx.TLSConnectionState())
 	}
 	r.setTarget(h.RequestURI())
 	r.client.read(ctx.RemoteAddr(), l.trusted, &r.fields)
@@ -82,7 +89,7 @@ func (r *request) appendHead(dst []byte, rt *route, authority []byte, f *facts, 
 	h := head{
 		method: r.method, target: rt.appendTarget(target[:0], r.target),
 		chunked: chunked, websocket: websocket,
-		peer: r.client.peer(), trusted: r.client.trusted, proto: r.proto, public: r.host, id: r.id.bytes(),
+		peer: r.client.peer(), trusted: r.client.trusted, proto: r.proto, public: r.host, id: r.id.bytes(), subject: r.subject,
 		copied: r.copied,
 	}
 	if len(h.target) == 0 || h.target[0] == '?' {

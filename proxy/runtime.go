@@ -44,6 +44,8 @@ type listenerPolicy struct {
 	name    string
 	trusted []netip.Prefix
 	maxBody int64 // bytes; 0: no limit
+	// clientCA: clients have shown certificates.
+	clientCA bool
 	// local is the answer to every request; nil: routes decide.
 	local *localAnswer
 }
@@ -88,7 +90,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 		rt.sendProxy[name] = p.SendProxy
 	}
 	for i, l := range cfg.Listeners {
-		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes)}
+		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes), clientCA: l.TLS != nil && l.TLS.ClientCA != ""}
 		for j, text := range l.TrustedProxies {
 			prefix, err := config.ParsePrefix(text)
 			if err != nil {

@@ -42,7 +42,7 @@ func compileShape(r config.Route, rt *route) (*shape, error) {
 func (x *exchange) facts() facts {
 	f := facts{
 		ip: x.req.client.ip, host: x.req.host, id: x.req.id.bytes(),
-		scheme: x.req.proto, public: x.req.host,
+		scheme: x.req.proto, public: x.req.host, subject: x.req.subject,
 	}
 	if state := x.ctx.TLSConnectionState(); state != nil {
 		f.tls = state.Version
@@ -76,6 +76,7 @@ func (x *exchange) facts() facts {
 // keep makes the facts independent of the request's memory.
 func (f *facts) keep() {
 	f.host, f.id = bytes.Clone(f.host), bytes.Clone(f.id)
+	f.subject = bytes.Clone(f.subject)
 	f.public, f.sent = bytes.Clone(f.public), bytes.Clone(f.sent)
 }
 

@@ -23,6 +23,7 @@ type variable uint8
 const (
 	noVariable variable = iota
 	varBackend
+	varClientCertSubject
 	varClientIP
 	varHost
 	varPath
@@ -34,7 +35,7 @@ const (
 )
 
 var variables = map[string]variable{
-	"backend": varBackend, "client_ip": varClientIP, "host": varHost, "path": varPath, "query": varQuery,
+	"backend": varBackend, "client_cert_subject": varClientCertSubject, "client_ip": varClientIP, "host": varHost, "path": varPath, "query": varQuery,
 	"request_id": varRequestID, "tls_version": varTLSVersion,
 }
 
@@ -47,6 +48,7 @@ type facts struct {
 	query   []byte
 	id      []byte
 	tls     uint16 // version; 0: no TLS
+	subject []byte // of the client's certificate; empty: none
 	backend string // name; empty: none
 
 	// scheme and public are how the client reached us, or the first of the
@@ -84,6 +86,8 @@ func (t template) appendTo(dst []byte, f *facts) []byte {
 			dst = append(dst, p.text...)
 		case varBackend:
 			dst = append(dst, f.backend...)
+		case varClientCertSubject:
+			dst = append(dst, f.subject...)
 		case varClientIP:
 			if f.ip.IsValid() {
 				dst = f.ip.AppendTo(dst)

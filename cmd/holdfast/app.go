@@ -89,8 +89,8 @@ func newApp(log *journal) (*app, error) {
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
-	a.proxy = proxy.New(proxy.Options{Metrics: a.metrics, Relay: r, Log: log.Logger, Reports: a.reports})
 	a.certs = certs.New(certs.Options{Log: log.Logger, Loaded: a.metrics.CertificateLoaded})
+	a.proxy = proxy.New(proxy.Options{Challenge: a.certs.Challenge, Metrics: a.metrics, Relay: r, Log: log.Logger, Reports: a.reports})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
 		TLS:        a.certs.Config,

@@ -22,4 +22,8 @@ var tlsPages = []Page{
 		"Its end has passed, or its beginning has not come. It is served all the same, and clients refuse it.",
 		"The times in detail, and the clock of this machine.",
 		"Renew the certificate. New files are taken by themselves."},
+	{5104, "order_failed", 0, "a certificate could not be ordered",
+		"The authority refused the order, could not reach this host by the domain's name on port 80 or 443, or was not reached itself.",
+		"The error beside this line is the authority's; the domain's DNS; whether ports 80 and 443 of its address lead here.",
+		"Mend what the error names. The order is repeated by itself, after longer and longer pauses; what is in use stays so."},
 }
