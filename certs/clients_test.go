@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/tls"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -87,5 +88,34 @@ func TestSessions(t *testing.T) {
 		f("from open to guarded", before, inForce(t, store, guarded), false)
 		f("from guarded to open", inForce(t, store, guarded), before, false)
 		f("among authorities", inForce(t, store, guarded), inForce(t, store, other), false)
+	}
+}
+
+// A resumed session still knows whose it is.
+func TestSubjectOfResumedSession(t *testing.T) {
+	ours := testkit.NewAuthority(t)
+	ca := testkit.WriteFile(t, t.TempDir(), "ca.pem", ours.PEM())
+	server := inForce(t, New(Options{}), config.TLS{MinVersion: "1.2", ClientCA: ca, Certificates: pairs(t, ours.Issue("game.example"))})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client := &tls.Config{ServerName: "game.example", RootCAs: ours.Pool(), MaxVersion: version,
+			Certificates: []tls.Certificate{ours.Issue("player")}, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		for i := range 2 {
+			states := make(chan tls.ConnectionState, 1)
+			address := testkit.ServeTCP(t, func(c *net.TCPConn) {
+				s := tls.Server(c, server)
+				_ = s.Handshake()
+				_, _ = s.Write([]byte{1})
+				states <- s.ConnectionState()
+			})
+			c, err := tls.Dial("tcp", address, client)
+			if err == nil {
+				_, err = c.Read(make([]byte, 1))
+				c.Close()
+			}
+			state := <-states
+			if err != nil || state.DidResume != (i == 1) || len(state.VerifiedChains) == 0 || state.VerifiedChains[0][0].Subject.CommonName != "player" {
+				t.Errorf("version %x, connection %d: %v, resumed %t, %d chains", version, i, err, state.DidResume, len(state.VerifiedChains))
+			}
+		}
 	}
 }

@@ -26,6 +26,7 @@ type certificate struct {
 	key, file       string   // where it comes from: the key of the configuration, and the path
 	names           []string // that clients may ask for, in lower case
 	remarks         []string // what is probably not meant, each with its remedy
+	ordered         bool     // by ACME, and not from files
 }
 
 // same tells whether c is o, served by the same key.

@@ -176,7 +176,7 @@ func TestNotice(t *testing.T) {
 	f := func(life, want time.Duration) {
 		t.Helper()
 		now := time.Now()
-		if got := notice(&x509.Certificate{NotBefore: now, NotAfter: now.Add(life)}); got != want {
+		if got := notice(&x509.Certificate{NotBefore: now, NotAfter: now.Add(life)}, false); got != want {
 			t.Errorf("of %s: %s, want %s", life, got, want)
 		}
 	}

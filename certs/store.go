@@ -46,6 +46,9 @@ type Store struct {
 	prepared *Change // guarded by mu: the last
 	running  *Change // guarded by mu: the last that was committed
 	closed   bool    // guarded by mu
+	// ordered are the certificates that ACME has brought, by domain, as of the
+	// last look. Guarded by mu.
+	ordered map[string]*source
 
 	ending  chan struct{} // closed by Close
 	watched chan struct{} // closed when nobody watches any more; nil: nobody did. Guarded by mu
@@ -179,8 +182,9 @@ func (ch *Change) Commit() {
 	}
 	s.running = ch
 	s.tickets.keep(ch)
-	s.warn(time.Now())
 	s.manage(ch.orders)
+	s.meet()
+	s.warn(time.Now())
 	if s.watched == nil && !s.closed && len(ch.sources)+len(ch.orders) > 0 {
 		s.watched = make(chan struct{})
 		go s.watch()
@@ -216,10 +220,7 @@ func (s *Store) manage(specs []acmeSpec) {
 
 // happened is told what becomes of orders.
 func (s *Store) happened(event string, data map[string]any) {
-	switch event {
-	case "cert_obtained":
-		s.loaded(true)
-	case "cert_failed":
+	if event == "cert_failed" {
 		s.loaded(false)
 		s.log.Warn(codeRefused.Page().Title, "code", codeRefused.String(), "reason", codeRefused.Page().Name,
 			"name", data["identifier"], "error", data["error"], "remedy", codeRefused.Page().Remedy)

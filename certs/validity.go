@@ -8,11 +8,16 @@ import (
 )
 
 // longNotice is how long before its end a certificate is warned of. One with a
-// short life is warned of when a third of it is left.
+// short life is warned of when a third of it is left, or a sixth if Holdfast
+// itself should have renewed it by then.
 const longNotice = 14 * 24 * time.Hour
 
-func notice(leaf *x509.Certificate) time.Duration {
-	return min(longNotice, leaf.NotAfter.Sub(leaf.NotBefore)/3)
+func notice(leaf *x509.Certificate, ordered bool) time.Duration {
+	part := time.Duration(3)
+	if ordered {
+		part = 6
+	}
+	return min(longNotice, leaf.NotAfter.Sub(leaf.NotBefore)/part)
 }
 
 // validity is how a certificate stands to the time.
@@ -36,7 +41,7 @@ func (c *certificate) validity(now time.Time) (validity, string) {
 		return invalid, say("EXPIRED on %s, %s ago: clients refuse it, put a renewed one there", day(leaf.NotAfter), rough(-left))
 	case now.Before(leaf.NotBefore):
 		return invalid, say("is not valid before %s, in %s: clients refuse it until then; is the clock of this machine right?", day(leaf.NotBefore), rough(leaf.NotBefore.Sub(now)))
-	case left < notice(leaf):
+	case left < notice(leaf, c.ordered):
 		return ending, say("expires on %s, in %s: renew it", day(leaf.NotAfter), rough(left))
 	}
 	return valid, ""

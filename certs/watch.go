@@ -1,6 +1,11 @@
 package certs
 
-import "time"
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
 
 const (
 	// lookEvery is how often files are looked at. A change is taken when two
@@ -44,7 +49,29 @@ func (s *Store) look(now time.Time) {
 	if m := s.manager.Load(); m != nil {
 		m.look(now, &s.renewing)
 	}
+	s.meet()
 	s.warn(now)
+}
+
+// meet announces the certificates that ACME has brought since the last look.
+// The caller holds mu.
+func (s *Store) meet() {
+	m := s.manager.Load()
+	if m == nil {
+		return
+	}
+	was := s.ordered
+	s.ordered = make(map[string]*source)
+	for _, c := range m.certificates() {
+		cert := &certificate{Certificate: c.Certificate, key: "acme", names: namesOf(c.Leaf), ordered: true}
+		cert.file = cert.names[0] // of the domain that was asked for
+		src := was[cert.file]
+		if src == nil || !src.cert.same(cert) {
+			src = &source{cert: cert}
+			s.announce(cert)
+		}
+		s.ordered[cert.file] = src
+	}
 }
 
 // reread reads a source whose files have changed, and reports whether what it
@@ -52,7 +79,7 @@ func (s *Store) look(now time.Time) {
 func (s *Store) reread(src *source) bool {
 	was := *src
 	if err := src.read(); err != nil {
-		src.refused = stampOf(src.files)
+		src.refused = src.seen
 		s.loaded(false)
 		s.log.Warn("changed certificate files are not taken, what was read before stays in use", "code", codeKept.String(), "reason", codeKept.Page().Name,
 			"error", err, "remedy", codeKept.Page().Remedy)
@@ -77,8 +104,11 @@ func (s *Store) reread(src *source) bool {
 // announce says which certificate is in use from now on.
 func (s *Store) announce(cert *certificate) {
 	s.loaded(true)
-	s.log.Info("certificate loaded", "names", cert.names, "expires", day(cert.Leaf.NotAfter),
-		"issuer", cert.Leaf.Issuer.String(), "file", cert.file)
+	from := slog.String("file", cert.file)
+	if cert.ordered {
+		from = slog.Bool("acme", true)
+	}
+	s.log.Info("certificate loaded", "names", cert.names, "expires", day(cert.Leaf.NotAfter), "issuer", cert.Leaf.Issuer.String(), from)
 	for _, text := range cert.remarks {
 		s.log.Warn("certificate", "warning", text)
 	}
@@ -87,7 +117,7 @@ func (s *Store) announce(cert *certificate) {
 // warn says which certificates end soon or have ended: at once when that
 // becomes so, and then every day. The caller holds mu.
 func (s *Store) warn(now time.Time) {
-	for _, src := range s.running.sources {
+	for _, src := range slices.AppendSeq(slices.Clone(s.running.sources), maps.Values(s.ordered)) {
 		if src.cert == nil {
 			continue
 		}

@@ -173,6 +173,10 @@ func TestACMEChallenges(t *testing.T) {
 			serial := p.awaitSerial("game.test", "", 4*patience)
 			p.logged("certificate obtained successfully")
 			p.logged(way)
+			p.logged(`"acme":true`) // with names and expiry, within a look
+			if _, text, err := p.adminGet("/metrics"); err != nil || !strings.Contains(string(text), `holdfast_certificate_expiry_timestamp_seconds{key="ecdsa",name="game.test"}`) {
+				t.Errorf("no metric says when the certificate ends: %v", err)
+			}
 			// The challenge's path is not the redirect's otherwise.
 			if resp, _ := exchange(t, plain, get("/.well-known/acme-challenge/none")); resp.StatusCode != http.StatusPermanentRedirect {
 				t.Errorf("a token of nobody's: %d", resp.StatusCode)
