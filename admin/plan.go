@@ -41,7 +41,7 @@ type PlannedBackend struct {
 	// retired), retire, or retired (before already).
 	Fate    string `json:"fate"`
 	Sockets int64  `json:"sockets"`
-	After   string `json:"after,omitempty"` // what becomes of its sockets, unless they stay untouched
+	After   string `json:"after,omitempty"` // what becomes of the sockets of one that leaves
 }
 
 // plan answers with what a reload with the configuration in the body would do,

@@ -61,6 +61,10 @@ func TestPlan(t *testing.T) {
 		t.Errorf("after the plan there are %d backends, want 3", n)
 	}
 
+	// What the pool says of removed backends is told.
+	write(p.text(siteOf([]string{addr(1), addr(2), addr(3)}, "balance: least_conn", keys, "drain: {when_removed: drain}")))
+	p.says(0, "are drained", "plan", "--config", plan)
+
 	// Mistakes are those that a reload would find.
 	write(p.text("routes: [{pool: nowhere}]\npools: {web: {backends: [{url: 'http://a'}]}}"))
 	p.says(1, `new.yaml: routes[0].pool: there is no pool "nowhere"`, "plan", "--config", plan)

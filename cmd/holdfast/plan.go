@@ -42,11 +42,19 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 	}
 	plan.Changes = config.Diff(a.cfg, cfg)
 	plan.Backends = planBackends(a.registry.Snapshot(), pools)
-	for _, b := range plan.Backends {
-		if b.Fate == "retire" || b.Fate == "retired" {
-			plan.SocketsRetire += b.Sockets
-		} else {
+	for i := range plan.Backends {
+		b := &plan.Backends[i]
+		if b.Fate != "retire" && b.Fate != "retired" {
 			plan.SocketsStay += b.Sockets
+			continue
+		}
+		plan.SocketsRetire += b.Sockets
+		pool, stays := cfg.Pools[b.Pool]
+		if !stays {
+			pool = a.cfg.Pools[b.Pool]
+		}
+		if b.Fate == "retire" && b.Sockets > 0 && pool.Drain.WhenRemoved == "drain" {
+			b.After = "are drained"
 		}
 	}
 	for _, m := range a.registry.Moves(pools) {
