@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // BenchmarkEcho is one message through a pair and back, one at a time: mostly
@@ -19,13 +20,26 @@ func BenchmarkEcho(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer r.Close()
-				echo(b, r, size)
+				echo(b, r, size, nil)
 			})
 		}
 	}
+	b.Run("guard/64B", func(b *testing.B) {
+		r, err := New(Options{Loops: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer r.Close()
+		echo(b, r, 64, func(k *Call) {
+			k.Guard = &Guard{MaxMessage: 1 << 20, Messages: Rate{1e9, 1e9}, Bytes: Rate{1 << 32, 1 << 32}}
+			k.Ping = time.Minute
+		})
+	})
 }
 
-func echo(b *testing.B, r *Relay, size int) {
+func echo(b *testing.B, r *Relay, size int, edit func(*Call)) {
+	frame := appendFrame(nil, opBinary, true, make([]byte, size))
+	answer := appendFrame(nil, opBinary, false, make([]byte, size))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -39,7 +53,11 @@ func echo(b *testing.B, r *Relay, size int) {
 		defer c.Close()
 		_, _ = io.ReadFull(c, make([]byte, len(handshake)))
 		_, _ = io.WriteString(c, switching)
-		_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+		for in := make([]byte, len(frame)); err == nil; {
+			if _, err = io.ReadFull(c, in); err == nil {
+				_, err = c.Write(answer)
+			}
+		}
 	}()
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,15 +75,18 @@ func echo(b *testing.B, r *Relay, size int) {
 	}
 	fd := descriptor(a)
 	_ = a.Close()
-	if err := r.Open(rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())); err != nil {
+	k := rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())
+	if edit != nil {
+		edit(k)
+	}
+	if err := r.Open(k); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, make([]byte, len(switching))); err != nil {
 		b.Fatal(err)
 	}
-	frame := appendFrame(nil, 2, true, make([]byte, size))
-	got := make([]byte, len(frame))
-	b.SetBytes(int64(2 * len(frame)))
+	got := make([]byte, len(answer))
+	b.SetBytes(int64(len(frame) + len(answer)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.Write(frame); err != nil {

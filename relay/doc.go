@@ -9,7 +9,8 @@
 // copy, no goroutine and no buffer belong to an idle pair. Only what the other
 // side does not take at once is copied, and while such a rest exists the
 // sending side is not read: that is the back-pressure, and it bounds a pair's
-// memory to one read in each direction. Elsewhere a portable engine with two
+// memory to one read in each direction; buffers that a burst needed are given
+// back a second later. Elsewhere a portable engine with two
 // goroutines a pair keeps the same contract.
 //
 // # The life of a pair

@@ -19,6 +19,9 @@ const (
 	// turnBytes is what one pair may move in one direction before the other
 	// pairs of its loop have their turn.
 	turnBytes = 1 << 20
+	// keepSpares is how long buffers are kept that no slow peer needs,
+	// milliseconds.
+	keepSpares = 1000
 )
 
 // loop is one event loop: an epoll instance, one goroutine, and the pairs in
@@ -34,6 +37,7 @@ type loop struct {
 	wire []byte    // what TLS reads from or writes to; nil until there is TLS
 	out  []byte    // what is put together to be sent
 	pool [][]byte  // spare buffers for what a side has not taken
+	used int64     // when the pool was last, on the loop's clock
 	work []*pair   // pairs whose turn ended before their bytes did
 	todo []order   // taken out of the inbox, not done yet
 	bye  *farewell // once one was ordered: new pairs are refused
@@ -96,9 +100,12 @@ func (l *loop) run() {
 		if len(l.work)+len(l.todo) > 0 {
 			n = l.poll.Poll(events)
 		} else {
-			n = l.poll.Wait(events, l.wheel.wait(l.clock()))
+			n = l.poll.Wait(events, l.patience())
 		}
 		l.now = l.clock()
+		if len(l.pool) > 0 && l.now-l.used >= keepSpares {
+			l.pool = nil // a burst is over
+		}
 		for i := range events[:n] {
 			l.event(&events[i])
 		}
@@ -116,6 +123,15 @@ func (l *loop) run() {
 		// are not to wait for that.
 		runtime.Gosched()
 	}
+}
+
+// patience returns how long the loop may wait for events, negative: for ever.
+func (l *loop) patience() time.Duration {
+	d := l.wheel.wait(l.clock())
+	if most := keepSpares * time.Millisecond; len(l.pool) > 0 && (d < 0 || d > most) {
+		return most
+	}
+	return d
 }
 
 // event turns one readiness report into progress of its pair.

@@ -360,9 +360,10 @@ func (l *loop) spare() []byte {
 	return nil
 }
 
-// recycle keeps a few such buffers for the next slow side and leaves the
-// others to the collector.
+// recycle keeps a few such buffers for the next slow side, for a moment, and
+// leaves the others to the collector.
 func (l *loop) recycle(b []byte) {
+	l.used = l.now
 	if len(l.pool) < 8 {
 		l.pool = append(l.pool, b[:0])
 	}

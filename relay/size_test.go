@@ -3,19 +3,54 @@
 package relay
 
 import (
+	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 )
 
-// What an idle pair owns in this package is one struct and a pointer to it in
-// the table: this test is there to be looked at when it fails.
+// What an idle pair owns in this package: docs/performance.md has the table,
+// and this test is there to be looked at when it fails.
 func TestPairStaysSmall(t *testing.T) {
-	if n := unsafe.Sizeof(pair{}); n > 384 {
-		t.Errorf("a pair takes %d bytes, 384 are planned for", n)
+	f := func(what string, size, planned uintptr) {
+		t.Helper()
+		if size > planned {
+			t.Errorf("%s takes %d bytes, %d are planned for", what, size, planned)
+		}
 	}
-	if n := unsafe.Sizeof(Scanner{}); n > 32 {
-		t.Errorf("a scanner takes %d bytes, 32 are planned for", n)
+	f("a pair", unsafe.Sizeof(pair{}), 352) // a size class of the allocator
+	f("one of its ends", unsafe.Sizeof(end{}), 96)
+	f("a scanner", unsafe.Sizeof(Scanner{}), 32)
+	f("a watch", unsafe.Sizeof(watch{}), 320) // a size class
+}
+
+// The same from outside: the heap's growth for each open pair.
+func TestPairsOnTheHeap(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory is not ours")
 	}
+	const n = 8192
+	f := func(what string, c *Call, planned uint64) {
+		t.Helper()
+		var before, after runtime.MemStats
+		var tab table
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range n {
+			p := &pair{id: uint64(i) + 1, watch: newWatch(c)}
+			if err := tab.put(p); err != nil {
+				t.Fatal(err)
+			}
+			tab.name(p)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if each := (after.HeapAlloc - before.HeapAlloc) / n; each > planned || tab.find(n) == nil {
+			t.Errorf("%s takes %d bytes of the heap, %d are planned for", what, each, planned)
+		}
+	}
+	f("a pair", &Call{}, 352+80)
+	f("a pair with Pings and a guard", &Call{Ping: time.Second, Guard: &Guard{}}, 352+320+80)
 }
 
 func TestWheelCallsOnTime(t *testing.T) {
