@@ -130,6 +130,7 @@ func (j *joint) tellNow(to int, f *Fault) {
 // backend reads one then, if the client has said none. The first order stands,
 // but for a time that is over later.
 func (j *joint) leave(f *Fault, within time.Duration) {
+	j.note(ByHoldfast, f.Reason) // before anybody is told
 	first := j.bye.CompareAndSwap(nil, f)
 	time.AfterFunc(within, func() {
 		if j.out[Backend].TryLock() {
@@ -139,7 +140,6 @@ func (j *joint) leave(f *Fault, within time.Duration) {
 		j.cut()
 	})
 	if first {
-		j.note(ByHoldfast, f.Reason)
 		go j.tell(Client, f) // a client that reads nothing makes it wait
 	}
 }
@@ -154,9 +154,8 @@ func (j *joint) sever(f *Fault) {
 
 // part settles that nothing new passes either way, and what for.
 func (j *joint) part(f *Fault) *Fault {
-	if j.bye.CompareAndSwap(nil, f) {
-		j.note(ByHoldfast, f.Reason)
-	}
+	j.note(ByHoldfast, f.Reason)
+	j.bye.CompareAndSwap(nil, f)
 	j.severed.Store(true)
 	return j.bye.Load()
 }
