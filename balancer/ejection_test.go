@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,17 +13,34 @@ import (
 	"pgregory.net/rapid"
 )
 
-// watched is a probed pool with passive verdicts, and what it told.
-func watched(t testing.TB, percent int, weights ...int) (*Registry, *Pool, *[]string) {
+// told is what a registry has told of changes, in a few words each.
+type told struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (t *told) hear(c Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, strings.TrimSpace(fmt.Sprintf("%s %s", c.Backend,
+		[...]string{"ejected", "returned", "withheld", "panic", "calm"}[c.Kind])))
+}
+
+func (t *told) all() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.lines)
+}
+
+// watched is a probed pool with passive verdicts, and what it tells.
+func watched(t testing.TB, percent int, weights ...int) (*Registry, *Pool, *told) {
 	t.Helper()
 	c := probed(config.Pool{Backends: backendsOf(weights...)})
 	c.Passive = &config.Passive{Failures: 5, Window: 10 * time.Second, Eject: 30 * time.Second, MaxEjectedPercent: percent}
 	r := NewRegistry()
-	var told []string
-	r.OnChange(func(c Change) {
-		told = append(told, strings.TrimSpace(fmt.Sprintf("%s %s", c.Backend, [...]string{"ejected", "returned", "withheld", "panic", "calm"}[c.Kind])))
-	})
-	return r, reload(t, r, c), &told
+	heard := new(told)
+	r.OnChange(heard.hear)
+	return r, reload(t, r, c), heard
 }
 
 // fail reports n failures of p's i-th backend.
@@ -56,7 +74,7 @@ func expectPicked(t *testing.T, p *Pool, want ...int) {
 
 func TestEjectionGrowsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, p, told := watched(t, 50, 1, 1, 1)
+		r, p, heard := watched(t, 50, 1, 1, 1)
 		fail(p, 0, 4)
 		expectPicked(t, p, 0, 1, 2)
 		fail(p, 0, 1)
@@ -89,8 +107,8 @@ func TestEjectionGrowsAndEnds(t *testing.T) {
 		if got := time.Until(r.Snapshot()[0].Until); got != 30*time.Second {
 			t.Errorf("an ejection after an hour lasts %v", got)
 		}
-		if (*told)[0] != "b0 ejected" || (*told)[1] != "b0 returned" {
-			t.Errorf("told %q", *told)
+		if all := heard.all(); all[0] != "b0 ejected" || all[1] != "b0 returned" {
+			t.Errorf("told %q", all)
 		}
 		time.Sleep(time.Hour)
 	})
@@ -98,13 +116,13 @@ func TestEjectionGrowsAndEnds(t *testing.T) {
 
 func TestEjectionNeedsAShareOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, p, told := watched(t, 50, 1, 1, 1)
+		_, p, heard := watched(t, 50, 1, 1, 1)
 		for range 1000 {
 			p.Backends()[0].Report(Succeeded)
 		}
 		fail(p, 0, 200)
-		if len(*told) > 0 {
-			t.Errorf("200 failures of 1,200 eject: %q", *told)
+		if len(heard.all()) > 0 {
+			t.Errorf("200 failures of 1,200 eject: %q", heard.all())
 		}
 		// A burst of nothing but clean ends is no failure at all.
 		for range 10_000 {
@@ -115,8 +133,8 @@ func TestEjectionNeedsAShareOfFailures(t *testing.T) {
 			fail(p, 2, 4)
 			time.Sleep(11 * time.Second)
 		}
-		if len(*told) > 0 {
-			t.Errorf("told %q", *told)
+		if len(heard.all()) > 0 {
+			t.Errorf("told %q", heard.all())
 		}
 	})
 }
@@ -125,7 +143,7 @@ func TestEjectionIsBounded(t *testing.T) {
 	f := func(percent int, weights []int, most int) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			r, p, told := watched(t, percent, weights...)
+			r, p, heard := watched(t, percent, weights...)
 			for i := range weights {
 				fail(p, i, 50)
 			}
@@ -139,13 +157,13 @@ func TestEjectionIsBounded(t *testing.T) {
 				t.Errorf("%d of %d are ejected, want %d at %d %%", ejected, len(weights), most, percent)
 			}
 			withheld := 0
-			for _, line := range *told {
+			for _, line := range heard.all() {
 				if strings.HasSuffix(line, "withheld") {
 					withheld++
 				}
 			}
 			if withheld != len(weights)-most {
-				t.Errorf("told %q", *told)
+				t.Errorf("told %q", heard.all())
 			}
 			time.Sleep(time.Hour)
 		})
@@ -160,7 +178,7 @@ func TestEjectionIsBounded(t *testing.T) {
 
 func TestPanicFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, p, told := watched(t, 50, 1, 1, 1, 1)
+		r, p, heard := watched(t, 50, 1, 1, 1, 1)
 		fail(p, 0, 5)
 		fail(p, 1, 5)
 		expectPicked(t, p, 2, 3) // half are left
@@ -176,8 +194,8 @@ func TestPanicFloor(t *testing.T) {
 		r.SetMode(p.Backends()[3].Key(), Drain)
 		expectPicked(t, p, 0, 1, 2)
 		want := []string{"b0 ejected", "b1 ejected", "panic", "calm", "panic"}
-		if !slices.Equal(*told, want) {
-			t.Errorf("told %q, want %q", *told, want)
+		if !slices.Equal(heard.all(), want) {
+			t.Errorf("told %q, want %q", heard.all(), want)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -20,15 +20,16 @@ type window [windowSlots]atomic.Uint64
 const (
 	windowSlots = 10
 	tickShift   = 2 * countBits
-	// ticks wrap around after 16 million slots: for a window of a second, in 19
-	// days. A slot that nobody has touched for exactly that long would count.
-	windowTicks = 1<<(64-tickShift) - 1
+	// ticks begin anew after 10 million, a whole number of turns: for a window
+	// of a second, in 12 days. A slot that nobody has touched for exactly that
+	// long would count.
+	windowTicks = windowSlots << 20
 )
 
 // tickOf is the slot's number of a time on the registry's clock.
 func tickOf(now int64, length time.Duration) uint64 {
 	slot := max(1, int64(length)/windowSlots)
-	return uint64(now/slot) & windowTicks
+	return uint64(now/slot) % windowTicks
 }
 
 // add counts one use. Counts stop at their largest value.
@@ -56,7 +57,7 @@ func (w *window) add(tick uint64, failed bool) {
 func (w *window) sum(tick uint64) (failures, all uint64) {
 	for i := range w {
 		word := w[i].Load()
-		if (tick-word>>tickShift)&windowTicks >= windowSlots {
+		if (tick+windowTicks-word>>tickShift)%windowTicks >= windowSlots {
 			continue
 		}
 		failures += word >> countBits & countMask

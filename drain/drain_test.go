@@ -98,13 +98,26 @@ func (f *fleet) drainer() *Drainer {
 			}
 			return true
 		},
-		Ended: func(p Progress) { f.ended = append(f.ended, p) },
+		Ended: func(p Progress) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.ended = append(f.ended, p)
+		},
 	})
+}
+
+// stay has sockets that are told not end from now on.
+func (f *fleet) stay() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stays = true
 }
 
 // most is the most closes in any second, counted from the first on, of those
 // before the time given.
 func (f *fleet) most(before time.Time) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	most := 0
 	for i, from := range f.closes {
 		n := 0
@@ -226,7 +239,7 @@ func TestDrainFindsLateSockets(t *testing.T) {
 		f.open(one, 3)
 		sleep(9 * time.Second)
 		f.leave(one, 1)
-		f.stays = true
+		f.stay()
 		sleep(time.Second)
 		f.open(one, 2)
 		sleep(time.Second)
