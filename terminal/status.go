@@ -94,8 +94,11 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%d sockets. Up for %s, configuration loaded %s ago.\n", sockets,
-		age(st.Now.Sub(st.Began)), age(st.Now.Sub(st.Configuration.Loaded)))
+	loaded := ""
+	if at := st.Configuration.Loaded; !at.IsZero() { // the demo has no file
+		loaded = ", configuration loaded " + age(st.Now.Sub(at)) + " ago"
+	}
+	_, err := fmt.Fprintf(w, "\n%d sockets. Up for %s%s.\n", sockets, age(st.Now.Sub(st.Began)), loaded)
 	return err
 }
 
