@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/fasthttp/websocket"
@@ -45,15 +46,23 @@ func startBrowser(t testing.TB) *browser {
 	if err != nil {
 		t.Skip("chromium is not installed: what the dashboard does in a browser is not looked at")
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "holdfast-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its helpers write on for a moment when it has been killed.
+	t.Cleanup(func() {
+		testkit.Eventually(t, patience, func() bool { return os.RemoveAll(dir) == nil }, "the browser's directory is removed")
+	})
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--user-data-dir="+dir, "--remote-debugging-port=0", "about:blank")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
 	var lines []string

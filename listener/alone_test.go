@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -70,28 +71,40 @@ func TestCameAlone(t *testing.T) {
 }
 
 // A socket's goroutines serve one connection after another, are not more than
-// there is need for, and end with it.
+// there is need for, and end when there is no work, or with the socket.
 func TestCrewIsUsedAgain(t *testing.T) {
-	over := make(chan struct{})
-	served := make(chan *Conn)
-	w := newCrew(over, func(c *Conn) { served <- c })
-	for range 3 {
-		c := &Conn{}
-		w.take(c)
-		if got := <-served; got != c {
-			t.Fatal("another connection was served")
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		served := make(chan struct{})
+		w := newCrew(over, func(*Conn) { <-served })
+		take := func(n, resting int) {
+			t.Helper()
+			for range n {
+				w.take(&Conn{})
+			}
+			for range n {
+				served <- struct{}{} // not before all are at work
+			}
+			synctest.Wait()
+			if len(w.resting) != resting {
+				t.Fatalf("%d rest, want %d", len(w.resting), resting)
+			}
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == 1 }, "one rests")
-	}
-	all := make([]*Conn, maxResting+5)
-	for i := range all {
-		all[i] = &Conn{}
-		w.take(all[i])
-	}
-	for range all {
-		<-served
-	}
-	testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == maxResting }, "as many rest as there is room for")
-	close(over)
-	testkit.Eventually(t, 5*time.Second, func() bool { return len(w.resting) == 0 }, "they end")
+		for range 3 {
+			take(1, 1)
+			time.Sleep(restFor / 2)
+		}
+		take(maxResting+5, maxResting)
+		time.Sleep(restFor)
+		synctest.Wait()
+		if len(w.resting) != 0 {
+			t.Fatalf("%d rest although there is nothing to do", len(w.resting))
+		}
+		take(3, 3)
+		close(over)
+		synctest.Wait()
+		if len(w.resting) != 0 {
+			t.Fatalf("%d rest after the end", len(w.resting))
+		}
+	})
 }

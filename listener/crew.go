@@ -1,8 +1,14 @@
 package listener
 
-// maxResting is how many goroutines of one socket wait for another connection:
-// what a burst of new sockets keeps busy on a few processors.
-const maxResting = 64
+import "time"
+
+const (
+	// maxResting is how many goroutines of one socket wait for another
+	// connection: what a burst of new sockets keeps busy on a few processors.
+	maxResting = 64
+	// restFor is how long each of them waits.
+	restFor = time.Second
+)
 
 // crew are the goroutines that serve a socket's connections. Each serves one
 // after the other: the stack that a first request grows, which costs as much
@@ -27,18 +33,21 @@ func (w *crew) take(c *Conn) {
 	}
 }
 
-// work serves c and then, as long as there is room to rest, further ones. It
-// ends with the socket.
+// work serves c and then, as long as there is room to rest and work to do,
+// further ones. It ends with the socket.
 func (w *crew) work(c *Conn) {
+	patience := time.NewTimer(restFor)
+	defer patience.Stop()
 	for c != nil {
 		w.serve(c)
-		c = w.rest()
+		patience.Reset(restFor)
+		c = w.rest(patience.C)
 	}
 }
 
-// rest waits for another connection; nil: there is no room, or no more will
-// come.
-func (w *crew) rest() *Conn {
+// rest waits for another connection; nil: there is no room, none came, or none
+// will come any more.
+func (w *crew) rest(enough <-chan time.Time) *Conn {
 	select {
 	case w.resting <- struct{}{}:
 	default:
@@ -48,6 +57,8 @@ func (w *crew) rest() *Conn {
 	select {
 	case c := <-w.next:
 		return c
+	case <-enough:
+		return nil
 	case <-w.over:
 		return nil
 	}
