@@ -38,9 +38,6 @@ const (
 // headEnd is what a header ends with.
 var headEnd = []byte("\r\n\r\n")
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
-
 // bodyTimeout is the type of ErrBodyTimeout.
 type bodyTimeout struct{}
 
@@ -255,46 +252,6 @@ func (c *Conn) readBody(p []byte) (int, error) {
 // It belongs to the goroutine that reads the body.
 func (c *Conn) ReadEnded() bool { return c.ended }
 
-// armRead bounds a silence by timeout, or an eighth more: as long as the
-// deadline that stands is within that, it is left alone.
-func (c *Conn) armRead(timeout time.Duration) error {
-	if timeout <= 0 {
-		if c.readBy == 0 && !c.headerArmed {
-			return nil
-		}
-		c.readBy, c.headerArmed = 0, false
-		return c.armWait(time.Time{})
-	}
-	soonest := c.socket.ledger.now() + timeout
-	if latest := soonest + timeout/8; c.readBy < soonest || c.readBy > latest || c.socket.stopping.Load() {
-		c.readBy = latest
-		return c.armWait(c.socket.ledger.epoch.Add(latest))
-	}
-	return nil
-}
-
-// armWait sets the read deadline, and a closer one if the listener has stopped:
-// stop may have come between a look at the flag and the deadline, and its own
-// deadline been overwritten.
-func (c *Conn) armWait(by time.Time) error {
-	if err := c.raw.SetReadDeadline(by); err != nil {
-		return err
-	}
-	if !c.socket.stopping.Load() {
-		return nil
-	}
-	switch c.phaseNow() {
-	case phaseFresh:
-		by = time.Now().Add(lastRequest)
-	case phaseIdle:
-		by = past
-	default:
-		return nil
-	}
-	c.readBy = 0
-	return c.raw.SetReadDeadline(by)
-}
-
 // Write writes all of p, in pieces that a client must each take within
 // timeouts.body. A hijacked connection has only the deadlines that the
 // hijacker sets.
@@ -324,23 +281,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 // without a hijack. Always false with TLS.
 func (c *Conn) CameAlone(size int) bool { return c.piece == size }
 
-// armWrite is armRead for writes.
-func (c *Conn) armWrite() error {
-	timeout := c.socket.settings.Load().timeout.Body
-	if timeout <= 0 {
-		if c.writeBy == 0 {
-			return nil
-		}
-		c.writeBy = 0
-		return c.raw.SetWriteDeadline(time.Time{})
-	}
-	soonest := c.socket.ledger.now() + timeout
-	if latest := soonest + timeout/8; c.writeBy < soonest || c.writeBy > latest {
-		c.writeBy = latest
-		return c.raw.SetWriteDeadline(c.socket.ledger.epoch.Add(latest))
-	}
-	return nil
-}
+// Answered tells whether the client was answered before the request that is
+// being handled, of which it may not have read everything. fasthttp counts the
+// requests of a connection from its last silence on.
+func (c *Conn) Answered() bool { return c.served }
 
 // Close closes the connection, but for one that is parked, which fasthttp
 // believes it closes. After Detach it closes the Go side only: no FIN is sent

@@ -73,7 +73,7 @@ func (x *exchange) openWebSocket() {
 // but its header has been read from that. See listener.Conn.
 func (x *exchange) cameAlone() bool {
 	c, ok := x.ctx.Conn().(interface{ CameAlone(int) bool })
-	if !ok || x.ctx.ConnRequestNum() > 1 {
+	if !ok || x.answeredBefore() {
 		return false
 	}
 	h := &x.ctx.Request.Header
@@ -111,6 +111,13 @@ func (x *exchange) refuseForNow(c class) {
 	}
 	x.applyRules()
 	x.handshakeRefused(c, metrics.HandshakeNoBackend)
+}
+
+// answeredBefore tells whether answers were sent on the client's connection
+// before this request.
+func (x *exchange) answeredBefore() bool {
+	c, ok := x.ctx.Conn().(interface{ Answered() bool })
+	return x.ctx.ConnRequestNum() > 1 || ok && c.Answered()
 }
 
 // hijack has taken called with the client's connection, or lost if fasthttp
@@ -158,7 +165,7 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 			rt:     x.rt,
 			query:  x.query,
 			accept: acceptFor(key),
-			used:   x.ctx.ConnRequestNum() > 1,
+			used:   x.answeredBefore(),
 			secure: x.req.proto == "https",
 
 			listener: x.l.name,
