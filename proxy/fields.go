@@ -37,8 +37,7 @@ type field struct {
 	start, colon, value, end, next int32
 
 	kind kind
-	// asIs: the line ends in CRLF and is not folded, so its bytes can be
-	// forwarded without a look at them.
+	// asIs: the line's bytes are forwarded without a look at them.
 	asIs bool
 }
 
@@ -72,9 +71,8 @@ type fieldBlock struct {
 
 // parse reads raw, a header block as fasthttp has accepted it: lines without
 // the request line, the empty line at its end included or not. What RFC 9112,
-// section 5, does not allow is noted in b.flaws, and mended or dropped should
-// it pass nonetheless: folded lines are joined, lines that end in a bare LF get
-// their CR, names that hold a space are malformed.
+// section 5, does not allow is noted in b.flaws; such a block is not forwarded
+// (see judge.go), so nothing is mended here.
 func (b *fieldBlock) parse(raw []byte) {
 	b.raw = raw
 	b.fields = b.fields[:0]
@@ -88,8 +86,7 @@ func (b *fieldBlock) parse(raw []byte) {
 		}
 		next := at + lf + 1
 		end := next - 1
-		crlf := end > at && raw[end-1] == '\r'
-		if crlf {
+		if end > at && raw[end-1] == '\r' {
 			end--
 		} else {
 			b.flaws |= bareLF
@@ -101,9 +98,9 @@ func (b *fieldBlock) parse(raw []byte) {
 			b.flaws |= tooManyFields
 			next = len(raw)
 		case raw[at] == ' ' || raw[at] == '\t':
-			b.fold(at, end, next)
+			b.flaws |= folded
 		default:
-			b.add(at, end, next, crlf)
+			b.add(at, end, next)
 		}
 		at = next
 	}
@@ -112,10 +109,10 @@ func (b *fieldBlock) parse(raw []byte) {
 	}
 }
 
-func (b *fieldBlock) add(at, end, next int, crlf bool) {
+func (b *fieldBlock) add(at, end, next int) {
 	line := b.raw[at:end]
 	colon := bytes.IndexByte(line, ':')
-	f := field{start: int32(at), colon: int32(at), value: int32(at), end: int32(end), next: int32(next), kind: malformed, asIs: crlf}
+	f := field{start: int32(at), colon: int32(at), value: int32(at), end: int32(end), next: int32(next), kind: malformed, asIs: true}
 	if colon > 0 {
 		f.colon = int32(at + colon)
 		f.value = f.colon + 1
@@ -135,17 +132,6 @@ func (b *fieldBlock) add(at, end, next int, crlf bool) {
 		}
 	}
 	b.fields = append(b.fields, f)
-}
-
-// fold adds a continuation line to the field before it.
-func (b *fieldBlock) fold(at, end, next int) {
-	b.flaws |= folded
-	if len(b.fields) == 0 {
-		return // fasthttp refuses such a block
-	}
-	f := &b.fields[len(b.fields)-1]
-	f.end, f.next, f.asIs = int32(end), int32(next), false
-	b.trim(f)
 }
 
 func (b *fieldBlock) trim(f *field) {
@@ -207,8 +193,6 @@ func (b *fieldBlock) named(f *field) bool {
 
 func (b *fieldBlock) nameOf(f *field) []byte { return b.raw[f.start:f.colon] }
 
-// valueOf returns a field's value, which may hold line ends where it was
-// folded.
 func (b *fieldBlock) valueOf(f *field) []byte { return b.raw[f.value:f.end] }
 
 // first returns the value of the first field of that kind, nil if none.
@@ -232,8 +216,8 @@ func (b *fieldBlock) get(name string) []byte {
 	return nil
 }
 
-// isSpace counts the line ends inside a folded value as space.
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+// isSpace tells what may surround a value (RFC 9110, section 5.6.3).
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // nextToken cuts the first element off a comma-separated list.
 func nextToken(list []byte) (token, rest []byte) {

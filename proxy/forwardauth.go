@@ -70,7 +70,7 @@ func (x *exchange) questions() http.Header {
 			lower == "range", lower == "accept-encoding":
 			continue
 		}
-		h.Add(name, string(appendUnfolded(nil, b.valueOf(f))))
+		h.Add(name, string(b.valueOf(f)))
 	}
 	h.Set("X-Forwarded-Method", string(x.req.method))
 	h.Set("X-Forwarded-Uri", string(x.req.target))

@@ -11,7 +11,7 @@ func (h *head) appendForwarded(dst []byte, b *fieldBlock) []byte {
 		start := len(dst)
 		for i := range b.fields {
 			if f := &b.fields[i]; f.value < f.end && isName(b.nameOf(f), "forwarded") {
-				dst = appendUnfolded(dst, b.valueOf(f))
+				dst = append(dst, b.valueOf(f)...)
 				dst = append(dst, ',', ' ')
 			}
 		}

@@ -130,7 +130,7 @@ func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s
 			continue
 		}
 		if s == nil {
-			dst = appendMended(dst, b.nameOf(field), b.valueOf(field))
+			dst = appendField(dst, b.nameOf(field), b.valueOf(field))
 		} else {
 			dst = s.appendAnswered(dst, b.nameOf(field), b.valueOf(field), f)
 		}

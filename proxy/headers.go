@@ -61,7 +61,7 @@ func (h *head) appendTo(dst []byte, b *fieldBlock) []byte {
 				continue
 			}
 			dst = appendRun(dst, b, &from, f.start)
-			dst = appendMended(dst, b.nameOf(f), b.valueOf(f))
+			dst = appendField(dst, b.nameOf(f), b.valueOf(f))
 			continue
 		}
 		dst = appendRun(dst, b, &from, f.start)
@@ -166,7 +166,7 @@ func (h *head) appendForwardedFor(dst []byte, b *fieldBlock, sent bool) []byte {
 	if sent {
 		for i := range b.fields {
 			if f := &b.fields[i]; f.kind == forwardedFor && f.value < f.end {
-				dst = appendUnfolded(dst, b.valueOf(f))
+				dst = append(dst, b.valueOf(f)...)
 				dst = append(dst, ',', ' ')
 			}
 		}
@@ -189,35 +189,11 @@ func appendRun(dst []byte, b *fieldBlock, from *int32, to int32) []byte {
 	return dst
 }
 
-func appendField(dst []byte, name string, value []byte) []byte {
+func appendField[T string | []byte](dst []byte, name T, value []byte) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ':', ' ')
 	dst = append(dst, value...)
 	return append(dst, '\r', '\n')
-}
-
-// appendMended writes a field that was folded or lacked its CR.
-func appendMended(dst, name, value []byte) []byte {
-	dst = append(dst, name...)
-	dst = append(dst, ':', ' ')
-	dst = appendUnfolded(dst, value)
-	return append(dst, '\r', '\n')
-}
-
-// appendUnfolded replaces each fold by one space (RFC 9112, section 5.2).
-func appendUnfolded(dst, value []byte) []byte {
-	for len(value) > 0 {
-		i := bytes.IndexAny(value, "\r\n")
-		if i < 0 {
-			return append(dst, value...)
-		}
-		dst = append(dst, value[:i]...)
-		dst = append(dst, ' ')
-		for value = value[i:]; len(value) > 0 && isSpace(value[0]); {
-			value = value[1:]
-		}
-	}
-	return dst
 }
 
 // appendTarget appends the request target for a backend: path and query byte

@@ -112,7 +112,7 @@ func (s *shape) appendAnswered(dst, name, value []byte, f *facts) []byte {
 	case s.reverse != nil && isName(name, "set-cookie"):
 		return appendField(dst, string(name), s.reverse.appendCookie(nil, value, f))
 	}
-	return appendMended(dst, name, value)
+	return appendField(dst, name, value)
 }
 
 // renameBackend changes the fields that the rules have written at the end of

@@ -205,7 +205,7 @@ func (u *upload) trailers() []byte {
 	for i := range b.fields {
 		f := &b.fields[i]
 		if f.kind == plain && !(u.copied != nil && u.copied.drops(b.nameOf(f))) && !(u.rules != nil && u.rules.drops(b.nameOf(f))) {
-			out = appendMended(out, b.nameOf(f), b.valueOf(f))
+			out = appendField(out, b.nameOf(f), b.valueOf(f))
 		}
 	}
 	return append(out, '\r', '\n')
