@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,54 @@ pools:
 	}
 	if n := p.metric("holdfast_ejections_total", `pool="rest"`); n != 1 {
 		t.Errorf("%v ejections of the pool rest are counted, want 1", n)
+	}
+}
+
+// A backend that freezes behind its handshakes is found out by the Pings that
+// it does not answer: its sockets end with 1001, and it gets no more.
+func TestFrozenBackendIsEjected(t *testing.T) {
+	t.Parallel()
+	frozen := startChild(t, freeAddr(t))
+	good := startNamed(t, 1)[0]
+	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, websocket: {ping_interval: 200ms, ping_backend: true}}]\npools:\n" +
+		onePool("web", []string{frozen.addr, good}, "balance: first", "passive: {failures: 3, eject: 1h}")})
+	const sockets = 4
+	ended := make(chan error, sockets)
+	for range sockets {
+		c, _, err := websocket.DefaultDialer.Dial("ws://"+p.web+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		go func() { // answers Pings
+			_, _, err := c.ReadMessage()
+			ended <- err
+		}()
+	}
+	if n := p.sockets("web"); n[0] != sockets {
+		t.Fatalf("sockets by backend: %v, want %d on the first", n, sockets)
+	}
+	if err := frozen.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for range sockets {
+		select {
+		case err := <-ended:
+			if !websocket.IsCloseError(err, 1001) {
+				t.Errorf("a socket of the frozen backend ended with %v, want 1001", err)
+			}
+		case <-time.After(patience):
+			t.Fatal("the sockets of the frozen backend are still open")
+		}
+	}
+	testkit.Eventually(t, patience, func() bool { return p.backend("web", "b1").Ejected != nil }, "the frozen backend is ejected")
+	c, err := openPeer(p.web, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if n := p.sockets("web"); n[1] != 1 {
+		t.Errorf("sockets by backend: %v, want the new one on the second", n)
 	}
 }
 

@@ -43,8 +43,12 @@ func outcomeOfFailure(f *relay.Failure) (o balancer.Outcome, ours bool) {
 
 // outcomeOfEnd is what the end of an open socket says of its backend. That it
 // opened has been reported. A Close of 1000, 1001 or any other code but 1011 is
-// no failure, however soon it comes.
+// no failure, however soon it comes; Pings without an answer are one, however
+// late.
 func outcomeOfEnd(sum *relay.Summary) (o balancer.Outcome, ours bool) {
+	if sum.Ender == relay.ByHoldfast && sum.Reason == relay.BackendSilent {
+		return balancer.Unresponsive, false
+	}
 	died := sum.Ender == relay.ByBackend && (sum.Code == 1006 || sum.Code == 1011)
 	if died && sum.Opened < earlyDeath {
 		return balancer.EarlyDeath, false
