@@ -171,6 +171,36 @@ pools:
 	fresh.Handshaken(patience)
 }
 
+// A reload that makes room does so for those who come after it, although others
+// wait for what there was before.
+func TestQueueBehindAReload(t *testing.T) {
+	t.Parallel()
+	g := startGate(t)
+	rest := func(limit int) string {
+		return fmt.Sprintf(`
+routes: [{name: all, path: /, pool: web}]
+pools:
+  web:
+    queue: {size: 10, timeout: 60s}
+    backends: [{name: b1, url: "http://%s", max_connections: %d}]
+`, g.Addr, limit)
+	}
+	p := start(t, setup{rest: rest(1)})
+	first, err := openPeer(p.web, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	before := testkit.DialTCP(t, p.web)
+	before.Send(testkit.HandshakeRequest(p.web, "/"))
+	p.awaitWaiting(1)
+	p.write(rest(10))
+	p.reload()
+	after := testkit.DialTCP(t, p.web)
+	after.Send(testkit.HandshakeRequest(p.web, "/"))
+	after.Handshaken(patience)
+}
+
 // Who waits in vain reads why, and when to come again.
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()

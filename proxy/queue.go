@@ -220,11 +220,13 @@ func compact(list []*waiter) []*waiter {
 }
 
 // admit begins the handshakes of those who get a lease, ends those of whom has
-// waited too long, and says in what time another may get one.
+// waited too long, and says in what time another may get one. Who came before a
+// reload waits for what was configured then, and does not keep those
+// behind it from what there is now.
 func (q *queue) admit(list []*waiter, now time.Time) (rest []*waiter, pause time.Duration) {
 	pause = sweep
 	timeout := time.Duration(q.timeout.Load())
-	misses, stop := 0, false
+	misses, shut := 0, (*balancer.Pool)(nil)
 	for i, w := range list {
 		left := w.since.Add(timeout).Sub(now)
 		if left <= 0 {
@@ -232,22 +234,24 @@ func (q *queue) admit(list []*waiter, now time.Time) (rest []*waiter, pause time
 			q.end(w, queueTimeout, metrics.HandshakeNoBackend)
 			continue
 		}
-		if stop {
+		pool := w.s.route.pool
+		if pool == shut {
 			continue
 		}
 		pause = min(pause, left)
 		c := w.s.call
-		lease, err := w.s.route.pool.Pick(&c.query, &c.tried)
+		lease, err := pool.Pick(&c.query, &c.tried)
 		switch {
 		case err == nil:
 			list[i] = nil
 			q.begin(w, lease, now)
 		case errors.Is(err, balancer.ErrPaced):
-			misses++
-			stop = misses >= maxMisses
-			pause = min(pause, max(time.Millisecond, w.s.route.pool.Wait()))
+			if misses++; misses >= maxMisses {
+				misses, shut = 0, pool
+			}
+			pause = min(pause, max(time.Millisecond, pool.Wait()))
 		default:
-			stop = true
+			shut = pool
 			pause = min(pause, fullPause)
 		}
 	}
