@@ -69,6 +69,9 @@ func TestPlan(t *testing.T) {
 	write(p.text("routes: [{pool: nowhere}]\npools: {web: {backends: [{url: 'http://a'}]}}"))
 	p.says(1, `new.yaml: routes[0].pool: there is no pool "nowhere"`, "plan", "--config", plan)
 
+	write(strings.Replace(p.text(next), "listeners: [", `listeners: [{name: tls, address: "127.0.0.1:1", tls: {certificates: [{cert: gone.pem, key: gone.pem}]}}, `, 1))
+	p.says(1, "listeners[0].tls.certificates[0].cert: "+p.path("gone.pem")+": cannot be read", "plan", "--config", plan)
+
 	// Now it happens, and is what was said.
 	p.write(next)
 	p.says(0, "reloaded", "reload")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/certs"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/proxy"
 )
@@ -36,6 +37,8 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 	}
 	if err == nil {
 		_, err = proxy.Compile(cfg, pools)
+		_, certsErr := certs.New(certs.Options{}).Prepare(cfg.Listeners)
+		err = errors.Join(certsErr, err)
 	}
 	if err != nil {
 		return plan, mistakesOf(err)
