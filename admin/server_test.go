@@ -24,7 +24,12 @@ func serving(t *testing.T, opts Options) (base string) {
 	if opts.Listener == nil {
 		opts.Listener = listen(t)
 	}
-	s := New(opts)
+	return runs(t, New(opts))
+}
+
+// runs has s serve until the test's end.
+func runs(t *testing.T, s *Server) (base string) {
+	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	t.Cleanup(func() {

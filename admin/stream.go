@@ -53,21 +53,25 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, _ params) {
 		s.streams.Add(-1)
 		return
 	}
-	conn := ctx.Conn()
+	conn, shown := ctx.Conn(), s.token.Load()
 	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer s.streams.Add(-1)
-		s.follow(conn, w, at)
+		s.follow(conn, w, at, shown)
 	})
 }
 
 // follow writes events from number at on until the reader has gone, takes
-// nothing for writeTimeout, or the server is closed.
-func (s *Server) follow(conn net.Conn, w *bufio.Writer, at uint64) {
+// nothing for writeTimeout, another token than that which was shown is asked
+// for, or the server is closed.
+func (s *Server) follow(conn net.Conn, w *bufio.Writer, at uint64, shown *token) {
 	beat := time.NewTicker(s.heartbeat)
 	defer beat.Stop()
 	_, _ = w.WriteString(": events follow\n\n")
 	for {
 		list, lost, next, wake := s.opts.Events.since(at)
+		if !shown.equals(s.token.Load()) {
+			return
+		}
 		at = next
 		if lost > 0 {
 			writeEvent(w, &Event{Time: time.Now(), Kind: "lost", Level: Warn,

@@ -165,3 +165,25 @@ func TestGoneReaderIsNoticed(t *testing.T) {
 	}
 	<-served
 }
+
+// Who followed with a token that was changed reads nothing more.
+func TestChangedTokenEndsStreams(t *testing.T) {
+	es := NewEvents("run", 8)
+	server := New(Options{Listener: listen(t), Events: es})
+	f := follow(t, runs(t, server), "")
+	server.SetToken("")
+	es.Publish(Event{Kind: "reload", Level: Info, Message: "same"})
+	if e := f.next(); e.Message != "same" {
+		t.Errorf("got %+v", e)
+	}
+	server.SetToken("new")
+	es.Publish(Event{Kind: "reload", Level: Info, Message: "secret"})
+	for f.r.Scan() {
+		if strings.Contains(f.r.Text(), "secret") {
+			t.Errorf("got %s", f.r.Text())
+		}
+	}
+	if err := f.r.Err(); err != nil {
+		t.Errorf("the stream goes on: %v", err)
+	}
+}

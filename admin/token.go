@@ -18,6 +18,11 @@ func newToken(text string) *token {
 	return &token{sha256.Sum256([]byte(text))}
 }
 
+// equals tells whether both ask for the same.
+func (t *token) equals(o *token) bool {
+	return t == nil && o == nil || t != nil && o != nil && *t == *o
+}
+
 // allows judges a request's Authorization header (RFC 6750, section 2.1).
 func (t *token) allows(authorization string) bool {
 	if t == nil {
