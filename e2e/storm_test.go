@@ -245,3 +245,25 @@ func TestRateWithoutQueue(t *testing.T) {
 		return resp.StatusCode == 503 && strings.HasPrefix(body, "HF-2020 ") && resp.Header.Get("Retry-After") != ""
 	}, "a second handshake within a second is refused")
 }
+
+// Where neither a rate nor a queue tells how fast a full pool gets room, clients
+// ask again soon, however many have asked.
+func TestFullPoolIsAskedAgainSoon(t *testing.T) {
+	t.Parallel()
+	g := startGate(t)
+	p := start(t, setup{rest: `
+routes: [{name: all, path: /, pool: web}]
+pools: {web: {backends: [{name: b1, url: "http://` + g.Addr + `", max_connections: 1}]}}
+`})
+	first, err := openPeer(p.web, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	for range 30 {
+		resp, _ := exchange(t, p.web, testkit.HandshakeRequest(p.web, "/"))
+		if after := resp.Header.Get("Retry-After"); resp.StatusCode != 503 || after != "1" {
+			t.Fatalf("status %d, Retry-After: %q, want 503 and 1", resp.StatusCode, after)
+		}
+	}
+}

@@ -287,13 +287,16 @@ func (q *queue) end(w *waiter, c class, result metrics.HandshakeResult) {
 
 // retryAfter is how many seconds a client that is turned away now is asked to
 // stay away. rate is how many handshakes a second the pool's limits allow; 0:
-// they set no bound.
+// they set no bound. The result is 0 if nothing tells how fast there will be room.
 func (q *queue) retryAfter(rate float64) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
 	if rate == 0 {
 		rate = q.back.rate(now)
+	}
+	if rate == 0 && q.size.Load() == 0 {
+		return 0 // nothing is known of the pace
 	}
 	if rate == 0 { // nobody was served for long
 		rate = max(1, float64(q.size.Load())/max(1, time.Duration(q.timeout.Load()).Seconds()))

@@ -87,7 +87,9 @@ func (x *exchange) pickOrWait() (lease balancer.Lease, waits bool, c class) {
 func (x *exchange) refuseForNow(c class) {
 	c.write(&x.ctx.Response, &x.req.id)
 	if c != noBackend {
-		x.ctx.Response.Header.Set("Retry-After", strconv.Itoa(x.route.queue.retryAfter(x.route.pool.HandshakeRate())))
+		if seconds := x.route.queue.retryAfter(x.route.pool.HandshakeRate()); seconds > 0 {
+			x.ctx.Response.Header.Set("Retry-After", strconv.Itoa(seconds))
+		}
 	}
 	x.applyRules()
 	x.handshakeRefused(c, metrics.HandshakeNoBackend)
