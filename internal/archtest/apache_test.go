@@ -19,7 +19,7 @@ func TestApacheRowsAreTested(t *testing.T) {
 		}
 		next++
 		names := regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(row[2], -1)
-		if len(names) == 0 && row[2] != "not yet" {
+		if len(names) == 0 {
 			t.Errorf("row %s names no test", row[1])
 		}
 		for _, name := range names {
