@@ -152,7 +152,8 @@ func (l *loop) event(ev *sys.Event) {
 	over := what&(sys.PeerShut|sys.Hangup|sys.Fault) != 0
 	e.hup = e.hup || over
 	e.broken = e.broken || what&sys.Fault != 0
-	e.readable = e.readable || over || what&sys.Readable != 0
+	// With TLS something may come behind the end: a FIN at least.
+	e.readable = !e.eof && (e.readable || over || what&sys.Readable != 0)
 	e.writable = e.writable || what&(sys.Writable|sys.Hangup|sys.Fault) != 0
 	if !p.adopted && (side != Client || !l.adopt(p)) {
 		return
