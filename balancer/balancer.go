@@ -27,16 +27,24 @@
 //
 // [Pool.Pick] gives a [Lease], which is one use of one backend, and which is
 // returned once with [Lease.Done]. A pick allocates nothing, takes no lock and
-// never waits; it reads one word per backend that it looks at, and its only
-// write to shared memory is a compare-and-swap of the chosen one's word.
-// Everything that a pick depends on is in that word (see [State]), so a lease
-// is never granted on a view that has become false: no limit is passed, and
-// once [Registry.SetMode] has returned nobody gets a backend in drain.
+// never waits; it reads one word per backend that it looks at, and decides and
+// counts by a compare-and-swap of the chosen one's word. Whether a backend may
+// have one more is in that word (see [State]), so a lease is never granted on a
+// view that has become false: max_connections is not passed, and once
+// [Registry.SetMode] has returned nobody gets a backend in drain.
 //
 // Each algorithm is one file: least_conn.go, p2c.go, round_robin.go,
-// random.go, hash.go, first.go. Who is new gets less at first: slow_start.go. Stickiness comes before the algorithm:
+// random.go, hash.go, first.go. Stickiness comes before the algorithm:
 // sticky.go, with a table of keys (sticky_table.go) or a signed cookie
-// (sticky_cookie.go).
+// (sticky_cookie.go). Who is new gets less at first: slow_start.go. What a pool
+// lets begin in a second is rate.go's; with such a limit a pick reads the clock
+// and writes the meters of the pool and of the backend too.
+//
+// # Live traffic
+//
+// What a use showed of its backend is told to [Backend.Report], and a backend on
+// which too much fails is ejected for a time: ejection.go, with the counts of
+// window.go.
 //
 // The package starts no goroutine and has one mutex, in the Registry, which no
 // pick touches.

@@ -20,9 +20,13 @@
 //     with the variables of template.go, rewrite.go for paths, reverse.go for
 //     a backend's own addresses in its answers, forwarded.go for RFC 7239.
 //     local.go: the answers of routes that lead to no pool.
-//   - upstream.go and conn.go: the connections to a backend.
-//   - websocket.go and socket.go: how a client's socket and a backend's become
-//     a pair of package relay.
+//   - upstream.go, conn.go and backendtls.go: the connections to a backend.
+//   - websocket.go, handover.go and socket.go: how a client's socket and a
+//     backend's become a pair of package relay. queue.go: where handshakes wait
+//     that the pool's limits do not let begin. frames.go: what the relay asks of
+//     a route's frames. ledger.go: the open sockets, for who wants to see them.
+//   - outcome.go: what a request or socket showed of its backend. report.go and
+//     log.go: what operators read of it.
 //
 // # The header policy
 //

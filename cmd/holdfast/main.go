@@ -5,8 +5,10 @@
 //	holdfast demo                           three game servers to play with
 //	holdfast explain HF-2003                say what a failure's code means
 //	holdfast version
-//	holdfast status, top, sockets, drain, undrain, maintenance, close, reload, plan   see and steer a running one
+//	holdfast test-socket wss://HOST/PATH    try the whole way of a socket
+//	holdfast status                         see a running one
 //
+// Package terminal has the commands that see and steer, of which there are more.
 // main.go has the commands' frame, one file each has a command, app.go makes
 // the parts and joins them, reload.go changes the configuration of a running
 // app, and stop.go ends it.
