@@ -9,7 +9,7 @@ var backendPages = []Page{
 	{2002, "backends_full", 503, "every backend of the pool is at max_connections",
 		"All usable backends hold as many sockets and requests as they may.",
 		"active and max_connections of the pool in /api/v1/pools.",
-		"Add a backend, or raise max_connections if they can carry more."},
+		"Add a backend, or raise max_connections if they can carry more. With queue.size of the pool, handshakes wait for room."},
 	{2003, "connect_failed", 502, "backend refused the connection",
 		"Nothing listens on the backend's port, its name does not resolve, a firewall rejects the connection, or this machine is out of ports.",
 		"The error beside this line; on the backend's host `ss -ltn`; from here `holdfast check --connect`.",

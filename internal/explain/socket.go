@@ -4,7 +4,7 @@ package explain
 // Close frame.
 var socketPages = []Page{
 	{7001, "idle_timeout", 0, "socket was silent for timeouts.idle and was closed with 1001",
-		"Neither side sent a byte for that long, not even a Ping.",
+		"Neither side sent a byte for that long, not even a Ping; with websocket.ping_interval, no data frame.",
 		"duration of such lines in the access log, timeouts.idle of the route.",
 		"Have client or server send Pings more often than timeouts.idle, or raise it. What is before and behind Holdfast has such a limit too."},
 	{7002, "shut_down", 0, "socket was closed with 1001 because this process ends",
@@ -14,7 +14,7 @@ var socketPages = []Page{
 	{7003, "client_vanished", 0, "the client ended its socket without a Close frame",
 		"The client's process or network went, or something between dropped the connection.",
 		"Whether such ends share a duration: then it is a timeout of something between.",
-		"Send Pings more often than the shortest timeout on the way. Single ones are ordinary."},
+		"Send Pings more often than the shortest timeout on the way: websocket.ping_interval does. Single ones are ordinary."},
 	{7004, "backend_vanished", 0, "the backend ended its socket without a Close frame",
 		"The backend's process died or was killed, or it closes connections without a Close frame.",
 		"The backend's own log at the time; many at once are one process that died.",
