@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	koanfjson "github.com/knadh/koanf/parsers/json"
@@ -56,12 +58,12 @@ func (yp yamlParser) Unmarshal(data []byte) (map[string]any, error) {
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 		return map[string]any{}, nil
 	} else if err != nil {
-		return nil, invalid("YAML", err)
+		return nil, invalid("YAML", withLine(err))
 	}
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
 		return nil, errors.New("holds more than one YAML document, keep one")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, invalid("YAML", err)
+		return nil, invalid("YAML", withLine(err))
 	}
 	if root := document.Content[0]; root.Kind == yaml.SequenceNode || root.Kind == yaml.ScalarNode && root.Tag != "!!null" {
 		return nil, errNotMapping
@@ -72,6 +74,21 @@ func (yp yamlParser) Unmarshal(data []byte) (map[string]any, error) {
 		return nil, invalid("YAML", err)
 	}
 	return tree, nil
+}
+
+// grammar is an error of the package's parser, whose lines count from 0, unlike
+// those of its scanner.
+var grammar = regexp.MustCompile(`^yaml: (?:line (\d+): )?(did not find expected (?:'[,-]'|key$|node content$|<).*)$`)
+
+// withLine gives a syntax error the line that it is in, or in which the list or
+// mapping began that it is in.
+func withLine(err error) error {
+	m := grammar.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	line, _ := strconv.Atoi(m[1]) // none: 0
+	return fmt.Errorf("line %d: %s", line+1, m[2])
 }
 
 // Marshal completes koanf.Parser; nothing is ever written.
