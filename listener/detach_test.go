@@ -3,8 +3,10 @@
 package listener
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,6 +48,36 @@ func detacher(t testing.TB, got chan<- detached) fasthttp.RequestHandler {
 			d.early = string(early)
 			got <- d
 		})
+	}
+}
+
+// A connection that a handler has detached has not failed, so that not even the
+// log at debug level has a line of it.
+func TestDetachIsNoError(t *testing.T) {
+	got := make(chan detached, 1)
+	opts := options(func(ctx *fasthttp.RequestCtx) {
+		var d detached
+		d.fd, d.release, d.err = ctx.Conn().(*Conn).Detach()
+		got <- d
+	})
+	var log bytes.Buffer
+	opts.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, address := serve(t, opts, web())
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, upgrade)
+	d := <-got
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	sys.Close(d.fd)
+	d.release()
+	shutdown(t, s)
+	if log.Len() > 0 {
+		t.Errorf("the log has\n%s", &log)
 	}
 }
 

@@ -141,8 +141,8 @@ func (sk *socket) serve(c *Conn) {
 	}
 	for {
 		// ServeConn closes c unless it was upgraded; a Close of a parked
-		// connection is ignored by c.
-		if err := sk.server.Load().ServeConn(c.seen()); err != nil && !c.parked {
+		// connection is ignored by c. A detached one has not failed.
+		if err := sk.server.Load().ServeConn(c.seen()); err != nil && !c.parked && !errors.Is(err, ErrDetached) {
 			sk.log.Debug("connection ended with an error", "listener", sk.settings.Load().name, "client", c.client, "error", err)
 		}
 		if f := c.owed; f != nil {
