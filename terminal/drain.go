@@ -25,7 +25,7 @@ func newDrain() *cobra.Command {
 		Long: "The backend gets nothing new from now on, and its sockets are closed at the pace that the pool's\n" +
 			"configuration sets, by the deadline at the latest. Ends with 0 when none is left. Ctrl-C ends the\n" +
 			"waiting, not the drain; `holdfast undrain` ends that.",
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	dial := remote(cmd)
 	cmd.ValidArgsFunction = complete(dial)

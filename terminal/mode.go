@@ -16,7 +16,7 @@ func newMaintenance() *cobra.Command {
 
 // newMode is a command that gives one order and does not wait.
 func newMode(name, short, done string) *cobra.Command {
-	cmd := &cobra.Command{Use: name + " POOL/BACKEND | POOL", Short: short, Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: name + " POOL/BACKEND | POOL", Short: short, Args: oneArgument}
 	dial := remote(cmd)
 	cmd.ValidArgsFunction = complete(dial)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -46,7 +46,7 @@ func newReload() *cobra.Command {
 			fmt.Fprintln(cmd.OutOrStdout(), "the configuration is unchanged")
 			return nil
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), "reloaded: "+cmp.Or(outcome.Changes, "nothing that means something has changed"))
+		fmt.Fprintln(cmd.OutOrStdout(), "reloaded: "+cmp.Or(outcome.Changes, "no key has changed, the files that it names were read again"))
 		return nil
 	}
 	return cmd

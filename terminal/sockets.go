@@ -125,7 +125,7 @@ func newClose() *cobra.Command {
 		Use:   "close ID",
 		Short: "Close one socket politely",
 		Long:  "Its client reads a Close with that code and reason. `holdfast sockets` has the ids.",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 	}
 	dial := remote(cmd)
 	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014, or 3000 to 4999")

@@ -9,6 +9,7 @@ package terminal
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -22,6 +23,14 @@ import (
 // Commands are all of them.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newPlan(), newTestSocket()}
+}
+
+// oneArgument refuses none and several, and shows what should be there.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d arguments in place of one, write %s", len(args), cmd.UseLine())
+	}
+	return nil
 }
 
 // remote adds the flags that say where Holdfast is, and returns what makes a

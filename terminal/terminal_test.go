@@ -260,6 +260,19 @@ func TestSocketsArePaged(t *testing.T) {
 	}
 }
 
+func TestOneArgument(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		if _, _, err := new(fake).run(t, args...); errText(err) != want {
+			t.Errorf("%q: %q, want %q", args, errText(err), want)
+		}
+	}
+	f("0 arguments in place of one, write holdfast drain POOL/BACKEND | POOL [flags]", "drain")
+	f("2 arguments in place of one, write holdfast undrain POOL/BACKEND | POOL [flags]", "undrain", "arena", "arena-1")
+	f("0 arguments in place of one, write holdfast close ID [flags]", "close")
+	f("0 arguments in place of one, write holdfast test-socket URL [flags]", "test-socket")
+}
+
 func TestAddresses(t *testing.T) {
 	f := func(address, want string) {
 		t.Helper()

@@ -47,7 +47,7 @@ func newTestSocket() *cobra.Command {
 			"the answer with the explanation of its code and ends with 1.\n\n" +
 			"The backend is what a header of the answer names (--backend-header, such as the route sets with\n" +
 			"headers.response and $backend), or what the admin address says has a new socket.",
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	dial := remote(cmd)
 	flags := cmd.Flags()

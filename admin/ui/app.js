@@ -128,7 +128,7 @@ $("reload").addEventListener("click", async () => {
   $("reload").disabled = true;
   try {
     const outcome = await ask("POST", "reload");
-    toast(outcome.status === "unchanged" ? "The configuration is unchanged." : `Reloaded: ${outcome.changes || "nothing that means something"}`);
+    toast(outcome.status === "unchanged" ? "The configuration is unchanged." : `Reloaded: ${outcome.changes || "no key has changed, the files that it names were read again"}`);
   } catch (error) {
     open({
       title: "The reload is refused",
