@@ -57,9 +57,10 @@ type app struct {
 	run      string // tells this process's ids from another's
 	events   *admin.Events
 	history  *admin.History
-	orders   chan func()    // what other goroutines have the command's goroutine do
-	ending   chan struct{}  // closed when it takes no more of them
-	retiring sync.WaitGroup // of what ends by itself once the process is ending
+	changes  chan balancer.Change // that operators have not been told of
+	orders   chan func()          // what other goroutines have the command's goroutine do
+	ending   chan struct{}        // closed when it takes no more of them
+	retiring sync.WaitGroup       // of what ends by itself once the process is ending
 }
 
 // reportPeriod is how often the log says that a failure goes on.
@@ -86,6 +87,7 @@ func newApp(log *journal) (*app, error) {
 		history:  admin.NewHistory(samplesKept),
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
+		changes:  make(chan balancer.Change, changesKept),
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
@@ -101,6 +103,7 @@ func newApp(log *journal) (*app, error) {
 	})
 	a.prober = health.NewProber(log.Logger)
 	a.retiring.Go(a.sample)
+	a.retiring.Go(a.tellChanges)
 	a.drainer = a.newDrainer()
 	a.registry.OnChange(a.backendChanged)
 	a.metrics.SetRelay(a.relaySample)

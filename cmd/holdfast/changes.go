@@ -10,9 +10,42 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 )
 
-// backendChanged tells operators what live traffic has done to a backend or a
-// pool. It is called under the registry's lock and must not ask it.
+// changesKept is how many changes wait for a log that is slow. Those beyond it
+// are in metrics only.
+const changesKept = 256
+
+// backendChanged takes note of what live traffic has done to a backend or a
+// pool. It is called under the registry's lock, on event loops too, so it
+// neither asks the registry nor waits for the log.
 func (a *app) backendChanged(c balancer.Change) {
+	switch c.Kind {
+	case balancer.Ejected:
+		a.metrics.Ejected(c.Key.Pool, c.Backend)
+	case balancer.PanicBegan:
+		a.metrics.Panic(c.Key.Pool, true)
+	case balancer.PanicEnded:
+		a.metrics.Panic(c.Key.Pool, false)
+	}
+	select {
+	case a.changes <- c:
+	default:
+	}
+}
+
+// tellChanges tells operators of changes until the process ends.
+func (a *app) tellChanges() {
+	for {
+		select {
+		case c := <-a.changes:
+			a.tellChange(c)
+		case <-a.ending:
+			return
+		}
+	}
+}
+
+// tellChange logs a change and makes it an event.
+func (a *app) tellChange(c balancer.Change) {
 	e := admin.Event{Kind: "health", Level: admin.Warn, Pool: c.Key.Pool, Backend: c.Backend}
 	level, text := slog.LevelWarn, ""
 	args := []slog.Attr{slog.String("pool", c.Key.Pool)}
@@ -25,7 +58,6 @@ func (a *app) backendChanged(c balancer.Change) {
 		text = "backend ejected"
 		args = append(args, slog.String("until", c.Until.Format(time.RFC3339)), slog.Int("times", c.Times))
 		e.Message = fmt.Sprintf("ejected for %s: %s", time.Until(c.Until).Round(time.Second), c.Why)
-		a.metrics.Ejected(c.Key.Pool, c.Backend)
 	case balancer.Returned:
 		level, text = slog.LevelInfo, "backend takes part again"
 		e.Level, e.Message = admin.Info, "takes part again"
@@ -35,11 +67,9 @@ func (a *app) backendChanged(c balancer.Change) {
 	case balancer.PanicBegan:
 		level, text = slog.LevelError, "PANIC: ejections leave less than half of the pool, so they are ignored and all its backends are used"
 		e.Level, e.Message = admin.Error, "panic floor: all backends are used, ejected ones too, as "+c.Why
-		a.metrics.Panic(c.Key.Pool, true)
 	case balancer.PanicEnded:
 		level, text = slog.LevelInfo, "PANIC is over: ejections count again"
 		e.Level, e.Message = admin.Info, "panic floor left: "+c.Why
-		a.metrics.Panic(c.Key.Pool, false)
 	}
 	a.log.LogAttrs(context.Background(), level, text, args...)
 	a.events.Publish(e)
