@@ -93,7 +93,7 @@ const (
 func (r *Registry) OnChange(f func(Change)) { r.changed = f }
 
 // Report tells how a use of b went. It takes no lock and allocates nothing,
-// but for the failure that ejects.
+// but for a failure that ejects, or would but for the bounds.
 func (b *Backend) Report(o Outcome) {
 	p := b.pool
 	if p.passive == nil {
@@ -103,7 +103,7 @@ func (b *Backend) Report(o Outcome) {
 	tick := tickOf(now, p.passive.window)
 	w := &b.state.traffic.outcomes
 	w.add(tick, o != Succeeded)
-	if o == Succeeded {
+	if o == Succeeded || b.state.word.Load()&bitEjected != 0 {
 		return
 	}
 	failures, all := w.sum(tick)

@@ -226,10 +226,18 @@ func TestReloadAndEjections(t *testing.T) {
 }
 
 func TestReportDoesNotAllocate(t *testing.T) {
-	_, p, _ := watched(t, 50, 1, 1)
+	_, p, heard := watched(t, 50, 1, 1)
 	b := p.Backends()[0]
 	if allocs := testing.AllocsPerRun(1000, func() { b.Report(Succeeded) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
+	}
+	fail(p, 1, 5)
+	if all := heard.all(); !slices.Contains(all, p.Backends()[1].Name()+" ejected") {
+		t.Fatalf("told %q", all)
+	}
+	b = p.Backends()[1]
+	if allocs := testing.AllocsPerRun(1000, func() { b.Report(ServerError) }); allocs != 0 {
+		t.Errorf("%v allocations for a failure of a backend that is ejected", allocs)
 	}
 	_, plain := compiled(t, config.Pool{Backends: backendsOf(1)})
 	plain.Backends()[0].Report(ServerError) // no passive: no effect

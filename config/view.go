@@ -9,7 +9,7 @@ import (
 // View is c as a tree of maps, lists and plain values under the keys of the
 // file, with every default in its place: what encoding/json makes of it could
 // be loaded again, but for what is secret, which reads [redacted]: secrets,
-// passwords in URLs, and the values of header fields whose names say that they
+// and the values of header fields whose names say that they
 // carry one. It shares nothing with c.
 func (c *Config) View() map[string]any {
 	return viewOf(reflect.ValueOf(c).Elem()).(map[string]any)
