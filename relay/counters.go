@@ -7,6 +7,7 @@ import "sync/atomic"
 type counters struct {
 	pairs   atomic.Int64
 	dialing atomic.Int64
+	cuts    atomic.Int64
 	bytes   [2]atomic.Uint64
 	frames  [2][kinds]atomic.Uint64
 }
@@ -18,6 +19,7 @@ func (c *counters) load() int64 { return c.pairs.Load() + c.dialing.Load() }
 func (c *counters) stats(s *Stats) {
 	s.Pairs += c.pairs.Load()
 	s.Dialing += c.dialing.Load()
+	s.Cut += c.cuts.Load()
 	for side := range c.bytes {
 		s.Bytes[side] += c.bytes[side].Load()
 		for k := range c.frames[side] {

@@ -207,6 +207,7 @@ func (l *loop) expire(p *pair) {
 			l.turn(p) // a client above its rate may go on
 			return
 		}
+		l.cuts.Add(1)
 		l.tell(p, Backend)
 		l.end(p, neither)
 	case open:

@@ -133,6 +133,12 @@ func (j *joint) leave(f *Fault, within time.Duration) {
 	j.note(ByHoldfast, f.Reason) // before anybody is told
 	first := j.bye.CompareAndSwap(nil, f)
 	time.AfterFunc(within, func() {
+		select {
+		case <-j.over:
+			return
+		default:
+		}
+		j.e.cuts.Add(1)
 		if j.out[Backend].TryLock() {
 			j.tellNow(Backend, j.bye.Load())
 			j.out[Backend].Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -187,6 +188,7 @@ type Live struct {
 type Stats struct {
 	Pairs   int64
 	Dialing int64
+	Cut     int64 // ended under a Farewell, or after another Close of ours, since their time was up
 	Bytes   [2]uint64
 	Frames  [2][kinds]uint64
 }
@@ -325,6 +327,7 @@ func (r *Relay) Farewell(ctx context.Context, code uint16, reason string) error 
 	if !ok {
 		deadline = time.Now().Add(24 * time.Hour)
 	}
+	before := r.Stats().Cut
 	for _, e := range r.engines {
 		e.farewell(&farewell{Fault{code, reason}, deadline})
 	}
@@ -332,12 +335,17 @@ func (r *Relay) Farewell(ctx context.Context, code uint16, reason string) error 
 	defer tick.Stop()
 	for {
 		s := r.Stats()
-		if s.Pairs+s.Dialing == 0 {
+		left := s.Pairs + s.Dialing
+		cut := s.Cut - before + left
+		switch {
+		case left == 0 && cut == 0:
 			return nil
+		case left == 0:
+			return fmt.Errorf("end %d sockets: %w", cut, context.DeadlineExceeded)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("end %d sockets: %w", cut, ctx.Err())
 		case <-tick.C:
 		}
 	}

@@ -450,7 +450,10 @@ func TestFarewellDeadline(t *testing.T) {
 		expect(t, stuck.client, string(frame[:10]))
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
-		_ = r.Farewell(ctx, 1001, "going away")
+		err := r.Farewell(ctx, 1001, "going away")
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 sockets") {
+			t.Errorf("the farewell ends with %v, want both sockets past their time", err)
+		}
 		expect(t, deaf.client, string(appendClose(nil, Client, 1001, "going away")))
 		expectEnd(t, deaf.client)
 		expectEnd(t, stuck.client)

@@ -40,7 +40,7 @@ func (a *app) stop(deadline time.Duration) {
 	})
 	both.Go(func() {
 		if err := a.relay.Farewell(ctx, closeGoingAway, "server is shutting down"); err != nil {
-			a.log.Warn("sockets were cut off at shutdown.deadline", "code", codeCut, "sockets", a.relay.Stats().Pairs)
+			a.log.Warn("sockets were cut off at shutdown.deadline", "code", codeCut, "error", err)
 		}
 	})
 	both.Wait()
