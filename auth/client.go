@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -34,4 +36,16 @@ func newClient(idle int) *retryablehttp.Client {
 			return err != nil, nil
 		},
 	}
+}
+
+// cause is err without what go-retryablehttp and net/http say around it: the
+// URL, whose query may be a secret.
+func cause(err error) error {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		return outer.Err
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
 }

@@ -48,12 +48,12 @@ func (f *Forward) Ask(fields http.Header) (*Answer, error) {
 	defer cancel()
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, f.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", f.url, err)
+		return nil, fmt.Errorf("ask auth server: %w", cause(err))
 	}
 	req.Header = fields
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask auth server: %w", err)
+		return nil, fmt.Errorf("ask auth server: %w", cause(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -80,4 +81,36 @@ func TestForward(t *testing.T) {
 	f("/late", 0, "", "deadline exceeded")
 	s.Close()
 	f("/yes", 0, "", "refused")
+}
+
+// The query of a URL may be a secret; no error and no line of the log has it.
+func TestErrorsHideURLs(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/late", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	s := httptest.NewServer(mux)
+	ask := func() {
+		t.Helper()
+		forward := NewForward(s.URL+"/late?key=hush", 300*time.Millisecond)
+		defer forward.Close()
+		if _, err := forward.Ask(http.Header{}); err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("the auth server: %v", err)
+		}
+	}
+	ask()
+	s.Close()
+	ask()
+	log := make(lines, 16)
+	keys := NewKeys(s.URL+"/keys?key=hush", slog.New(slog.NewTextHandler(log, nil)))
+	defer keys.Close()
+	if text := <-log; strings.Contains(text, "hush") || !strings.Contains(text, "url="+s.URL+"/keys ") || !strings.Contains(text, "refused") {
+		t.Errorf("the log has %s", text)
+	}
+}
+
+// lines are what is written, a Write each.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,10 +44,11 @@ type Keys struct {
 // NewKeys begins to fetch the keys at url. Close ends that.
 func NewKeys(url string, log *slog.Logger) *Keys {
 	client := newClient(1)
+	shown, _, _ := strings.Cut(url, "?")
 	return newKeys(func(ctx context.Context) ([]byte, error) {
 		defer client.HTTPClient.CloseIdleConnections()
 		return get(ctx, client, url)
-	}, log.With("url", url))
+	}, log.With("url", shown))
 }
 
 func newKeys(fetch func(context.Context) ([]byte, error), log *slog.Logger) *Keys {
@@ -171,12 +173,12 @@ func (k *Keys) sleep(ctx context.Context, pause time.Duration) bool {
 func get(ctx context.Context, client *retryablehttp.Client, url string) ([]byte, error) {
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, cause(err)
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, cause(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

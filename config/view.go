@@ -9,7 +9,7 @@ import (
 // View is c as a tree of maps, lists and plain values under the keys of the
 // file, with every default in its place: what encoding/json makes of it could
 // be loaded again, but for what is secret, which reads [redacted]: secrets,
-// and the values of header fields whose names say that they
+// queries of URLs, and the values of header fields whose names say that they
 // carry one. It shares nothing with c.
 func (c *Config) View() map[string]any {
 	return viewOf(reflect.ValueOf(c).Elem()).(map[string]any)
@@ -23,6 +23,12 @@ func viewOf(v reflect.Value) any {
 		return value.String()
 	case time.Duration:
 		return shortDuration(value)
+	case JWTAuth:
+		value.JWKSURL = maskQuery(value.JWKSURL)
+		v = reflect.ValueOf(value)
+	case ForwardAuth:
+		value.URL = maskQuery(value.URL)
+		v = reflect.ValueOf(value)
 	case HeaderRules:
 		value.Set, value.Add = maskHeaders(value.Set), maskHeaders(value.Add)
 		v = reflect.ValueOf(value)
@@ -69,6 +75,14 @@ func maskHeaders(fields map[string]string) map[string]string {
 		masked[name] = value
 	}
 	return masked
+}
+
+func maskQuery(url string) string {
+	address, _, found := strings.Cut(url, "?")
+	if found {
+		address += "?" + redacted
+	}
+	return address
 }
 
 // shortDuration writes 30m where Go says 30m0s.

@@ -45,6 +45,8 @@ func TestViewHidesSecrets(t *testing.T) {
 	c := mustParse(t, `
 admin: {token: hush-hush-hush-hush}
 routes:
+  - {path: /keys/, pool: web, auth: {jwt: {jwks_url: "https://keys.example/set?key=hush", audience: game}}}
+  - {path: /asked/, pool: web, auth: {forward: {url: "https://auth.example/may?key=hush"}}}
   - pool: web
     auth: {jwt: {jwks_url: "https://keys.example/set", audience: game}}
     headers:
@@ -62,7 +64,7 @@ pools:
 	if strings.Contains(string(text), "hush") {
 		t.Errorf("a secret is in the view:\n%s", text)
 	}
-	for _, want := range []string{`"X-Region":"eu"`, `"jwks_url":"https://keys.example/set"`, `"token":"[redacted]"`, `"connect":"2s"`, `"max_header_bytes":"16KiB"`, `"idle":"10m"`} {
+	for _, want := range []string{`"X-Region":"eu"`, `"jwks_url":"https://keys.example/set"`, `"token":"[redacted]"`, `"url":"https://auth.example/may?[redacted]"`, `"connect":"2s"`, `"max_header_bytes":"16KiB"`, `"idle":"10m"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the view has no %s:\n%s", want, text)
 		}
