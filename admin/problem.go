@@ -22,19 +22,19 @@ func (p *Problem) Error() string { return p.Message + ": " + p.Remedy }
 
 // NoPool says that no pool has that name.
 func NoPool(name string) *Problem {
-	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("there is no pool %q", name), "no_pool", "GET /api/v1/pools lists those that exist"}
+	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("there is no pool %q", name), "no_pool", "GET /api/v1/pools, or `holdfast status`, lists those that exist"}
 }
 
 // NoBackend says that a pool has no backend of that name.
 func NoBackend(pool, name string) *Problem {
 	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("pool %q has no backend %q", pool, name), "no_backend",
-		"GET /api/v1/pools lists those that exist"}
+		"GET /api/v1/pools, or `holdfast status`, lists those that exist"}
 }
 
 // NoSocket says that no open socket has that id.
 func NoSocket(id string) *Problem {
 	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("no open socket has the id %q", id), "no_socket",
-		"it may have ended; GET /api/v1/sockets lists the open ones"}
+		"it may have ended; GET /api/v1/sockets, or `holdfast sockets`, lists the open ones"}
 }
 
 // BadValue says what is wrong with a parameter.

@@ -273,6 +273,18 @@ func TestOneArgument(t *testing.T) {
 	f("0 arguments in place of one, write holdfast test-socket URL [flags]", "test-socket")
 }
 
+// What an order has not found, another command lists.
+func TestNotFoundNamesACommand(t *testing.T) {
+	for text, err := range map[string]error{
+		"`holdfast status`":  admin.NoBackend("arena", "arena-9"),
+		"`holdfast sockets`": admin.NoSocket("1"),
+	} {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%v: names no %s", err, text)
+		}
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	f := func(address, want string) {
 		t.Helper()

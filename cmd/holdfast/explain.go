@@ -18,7 +18,8 @@ func newExplain() *cobra.Command {
 		Short: "Say what a code such as HF-2003 means, and what helps; without one, list all",
 		Long: "Every failure has a code, which answers, access log and log tell. Prints its cause, where to look\n" +
 			"and what helps. A code may be written HF-2003, 2003 or connect_failed.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeCode,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				fmt.Fprint(cmd.OutOrStdout(), explain.List())
@@ -32,6 +33,16 @@ func newExplain() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// completeCode offers the codes for shell completion.
+func completeCode(_ *cobra.Command, args []string, _ string) (codes []cobra.Completion, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		for _, page := range explain.Pages() {
+			codes = append(codes, cobra.CompletionWithDesc(page.Code.String(), page.Title))
+		}
+	}
+	return codes, cobra.ShellCompDirectiveNoFileComp
 }
 
 // codeOf returns the code of what keeps a configuration from running; 0: what
