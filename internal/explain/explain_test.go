@@ -3,6 +3,7 @@ package explain
 import (
 	"flag"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -130,4 +131,22 @@ func TestText(t *testing.T) {
 			t.Errorf("the list lacks %s", pages[i].Code)
 		}
 	}
+}
+
+// The log speaks of what clients do all the time at debug level, of what they
+// are refused at info, and of what the operator has to mend as a warning.
+func TestLevels(t *testing.T) {
+	f := func(name string, want slog.Level) {
+		t.Helper()
+		if got := Named(name).Page().Level(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	f("token_missing", slog.LevelDebug)
+	f("token_expired", slog.LevelInfo)
+	f("auth_denied", slog.LevelInfo)
+	f("keys_missing", slog.LevelWarn)
+	f("auth_unavailable", slog.LevelWarn)
+	f("auth_broken", slog.LevelWarn)
+	f("connect_failed", slog.LevelWarn)
 }

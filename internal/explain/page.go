@@ -56,10 +56,17 @@ type Page struct {
 // routine are failures that healthy traffic has all the time.
 var routine = []Code{1012, 3003, 3006, 7002, 7003}
 
+// broken are failures in a chapter of refusals: clients are in the right, and
+// the operator has something to mend.
+var broken = []Code{3010, 3012, 3013}
+
 // Level is how loudly the log speaks of it.
 func (p *Page) Level() slog.Level {
-	if slices.Contains(routine, p.Code) {
+	switch {
+	case slices.Contains(routine, p.Code):
 		return slog.LevelDebug
+	case slices.Contains(broken, p.Code):
+		return slog.LevelWarn
 	}
 	return Chapters[p.Code/1000-1].level
 }
