@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -335,17 +334,15 @@ func (r *Relay) Farewell(ctx context.Context, code uint16, reason string) error 
 	defer tick.Stop()
 	for {
 		s := r.Stats()
-		left := s.Pairs + s.Dialing
-		cut := s.Cut - before + left
-		switch {
-		case left == 0 && cut == 0:
+		if s.Pairs+s.Dialing == 0 {
+			if s.Cut > before {
+				return context.DeadlineExceeded
+			}
 			return nil
-		case left == 0:
-			return fmt.Errorf("end %d sockets: %w", cut, context.DeadlineExceeded)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("end %d sockets: %w", cut, ctx.Err())
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
