@@ -56,7 +56,7 @@ func TestHandshakeBehindAnUnreadAnswer(t *testing.T) {
 	testkit.Eventually(t, patience, func() bool {
 		n := 0
 		for _, b := range p.backends("web") {
-			n += int(b.Active.Handshakes)
+			n += b.Active.Handshakes
 		}
 		return n == 0
 	}, "every handshake has ended")

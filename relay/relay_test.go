@@ -231,10 +231,7 @@ func TestLargeMessage(t *testing.T) {
 // A peer that reads nothing holds up the one that sends, and costs no memory;
 // once it reads, all is there in order.
 func TestBackPressure(t *testing.T) {
-	total := 256 << 20
-	if testing.Short() || raceEnabled {
-		total = 64 << 20
-	}
+	const total = 64 << 20 // the tests of the binary do it with four times as much
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
 		var before, after runtime.MemStats
@@ -265,7 +262,7 @@ func TestBackPressure(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // the length of the stillness that counts
 			return still
 		}, "a halt of the sender")
-		if last >= uint64(total) {
+		if last >= total {
 			t.Fatalf("all %d bytes were taken from the sender while nobody read", total)
 		}
 		runtime.GC()
@@ -274,7 +271,7 @@ func TestBackPressure(t *testing.T) {
 			t.Fatalf("heap grew by %d bytes for one slow peer", grown)
 		}
 		h := crc32.NewIEEE()
-		if _, err := io.CopyN(h, steady{j.client}, int64(total)); err != nil {
+		if _, err := io.CopyN(h, steady{j.client}, total); err != nil {
 			t.Fatal(err)
 		}
 		if err := within(t, "end of the sender", done); err != nil || h.Sum32() != sum {
