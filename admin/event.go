@@ -13,7 +13,7 @@ import (
 type Event struct {
 	ID      string    `json:"id"` // filled in by [Events.Publish]
 	Time    time.Time `json:"time"`
-	Kind    string    `json:"kind"` // health | mode | drain | reload | socket | lost
+	Kind    string    `json:"kind"` // health | mode | drain | reload | socket | memory | lost
 	Level   string    `json:"level"`
 	Pool    string    `json:"pool,omitempty"`
 	Backend string    `json:"backend,omitempty"`

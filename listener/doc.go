@@ -76,13 +76,14 @@
 // worth. Its table remembers an address only while a bucket is not full, and
 // 65,536 such addresses at most; beyond that it lets strangers pass.
 //
-// # Descriptors running out
+// # Descriptors and memory running out
 //
 // An eighth of the descriptors that the process may have (64 to 1,024) is kept
 // for open sockets, whose backends need some, and for the admin address, log
 // files and reloads: a client whose connection gets one of these is refused
 // with 503 (reserve.go, Linux). Should there be none at all, accepting pauses
-// and is tried again.
+// and is tried again. Where Options.Short says that memory is, new connections are
+// refused with 503 too.
 //
 // # Cost of an accept
 //

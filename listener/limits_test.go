@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,4 +188,25 @@ func TestMaxRequestsPerConnection(t *testing.T) {
 	f(1, 1)
 	f(3, 3)
 	f(0, 5)
+}
+
+// While memory is short nobody new comes in, and who is there stays.
+func TestShortOfMemory(t *testing.T) {
+	var short atomic.Bool
+	opts, meterOf := metered(hello)
+	opts.Short = short.Load
+	_, address := serve(t, opts, web())
+	one := testkit.DialTCP(t, address)
+	get(t, one, "/1")
+	short.Store(true)
+	two := testkit.DialTCP(t, address)
+	if resp := two.ReadResponse(5 * time.Second); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("status %d, header %v", resp.StatusCode, resp.Header)
+	}
+	get(t, one, "/2")
+	short.Store(false)
+	get(t, testkit.DialTCP(t, address), "/3")
+	if n := meterOf("web").refused[RefusedMemory].Load(); n != 1 {
+		t.Errorf("%d refused, want 1", n)
+	}
 }

@@ -84,7 +84,7 @@ func get(t testing.TB, c *testkit.TCP, path string) {
 // meter records what a listener counts.
 type meter struct {
 	accepted, errors atomic.Int64
-	refused          [5]atomic.Int64
+	refused          [6]atomic.Int64
 
 	mu   sync.Mutex
 	open func() int // guarded by mu

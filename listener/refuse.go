@@ -43,6 +43,7 @@ var refusalCodes = [...]explain.Code{
 	RefusedMaxConnections:      explain.Named("max_connections"),
 	RefusedMaxConnectionsPerIP: explain.Named("max_connections_per_ip"),
 	RefusedDescriptors:         explain.Named("overloaded"),
+	RefusedMemory:              explain.Named("memory_short"),
 }
 
 // refusals are the whole answers to refused connections.
@@ -50,6 +51,7 @@ var refusals = [...][]byte{
 	RefusedMaxConnections:      refusal("503 Service Unavailable", refusalCodes[RefusedMaxConnections].String()+" service unavailable: the listener is at max_connections, try again later\n"),
 	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", refusalCodes[RefusedMaxConnectionsPerIP].String()+" too many requests: this address is at max_connections_per_ip, close a connection first\n"),
 	RefusedDescriptors:         refusal("503 Service Unavailable", refusalCodes[RefusedDescriptors].String()+" service unavailable: too many connections are open, try again later\n"),
+	RefusedMemory:              refusal("503 Service Unavailable", refusalCodes[RefusedMemory].String()+" service unavailable: the server is short of memory, try again later\n"),
 }
 
 func refusal(status, body string) []byte { return wholeAnswer(status, "Retry-After: 1\r\n", body) }

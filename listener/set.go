@@ -26,6 +26,7 @@ const (
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
 	RefusedDescriptors                        // the reserve of descriptors is reached: 503
 	RefusedProxyHeader                        // proxy_protocol: closed without a word
+	RefusedMemory                             // the process is short of memory: 503
 )
 
 // Meter counts for one listener. Its methods are called by many goroutines
@@ -58,6 +59,9 @@ type Options struct {
 	// what it was answered: a code whose status is 400, 408, 413 or 431. ctx is
 	// valid during the call, and holds what could be read of the request.
 	BadRequest func(listenerName string, client netip.Addr, ctx *fasthttp.RequestCtx, code explain.Code)
+	// Short tells whether the process is short of memory, so that nobody new
+	// comes in; nil: never. It must not block.
+	Short func() bool
 	// Log gets what operators should know, and at debug level what strangers
 	// do wrong.
 	Log *slog.Logger
@@ -81,6 +85,9 @@ type Set struct {
 func New(opts Options) *Set {
 	if opts.Meter == nil {
 		opts.Meter = func(string) Meter { return noMeter{} }
+	}
+	if opts.Short == nil {
+		opts.Short = func() bool { return false }
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -116,8 +116,14 @@ func (sk *socket) welcome(nc net.Conn) {
 	if st.mustAnnounce(nc.RemoteAddr()) {
 		c.announces, c.key = true, noAddr // nobody is counted before he is known
 	}
-	why, ok := RefusedDescriptors, false
-	if !sk.crowded(nc) {
+	var why Refusal
+	ok := false
+	switch {
+	case sk.crowded(nc):
+		why = RefusedDescriptors
+	case sk.opts.Short():
+		why = RefusedMemory
+	default:
 		why, ok = sk.ledger.enter(c, st.limits.MaxConnections, st.limits.MaxConnectionsPerIP)
 	}
 	if !ok {

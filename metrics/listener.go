@@ -17,10 +17,11 @@ const (
 	RefusedHandshakeRate                      // limits.handshakes_per_second_per_ip
 	RefusedDescriptors                        // the reserve of descriptors is reached
 	RefusedProxyHeader                        // proxy_protocol: none, or a malformed one
+	RefusedMemory                             // the process is short of memory
 	refusals
 )
 
-var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate", "descriptors", "proxy_header"}
+var refusalNames = [refusals]string{"max_connections", "max_connections_per_ip", "handshake_rate", "descriptors", "proxy_header", "memory"}
 
 // String returns the reason as the label's value has it.
 func (r Refusal) String() string {

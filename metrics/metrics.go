@@ -47,6 +47,7 @@ type Metrics struct {
 	relay    *relayCollector
 
 	certificates *certificateCollector
+	memory       *memoryCollector
 
 	probeDuration *prometheus.HistogramVec
 	logDropped    atomic.Pointer[func() uint64]
@@ -72,6 +73,7 @@ func New() *Metrics {
 		relay:    newRelayCollector(),
 
 		certificates: newCertificateCollector(),
+		memory:       newMemoryCollector(),
 		probeDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "holdfast_probe_duration_seconds",
 			Help:    "Time that a health probe took, whatever it found.",
@@ -100,7 +102,7 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(),
 		reloads, m.reloadSucceeded, m.reloadTime,
-		m.backends, m.relay, m.certificates, m.probeDuration,
+		m.backends, m.relay, m.certificates, m.memory, m.probeDuration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "holdfast_access_log_dropped_total",
 			Help: "Access-log lines dropped because the log could not be written fast enough.",

@@ -48,6 +48,7 @@ func used() *Metrics {
 			Changed: time.Unix(1700000001, 0), Sockets: 3, Requests: 2, Handshakes: 1,
 		}}
 	})
+	m.SetMemory(func() MemorySample { return MemorySample{Limit: 1 << 30, Used: 1 << 29, Short: true} })
 	m.CertificateLoaded(true)
 	m.CertificateLoaded(false)
 	m.SetCertificates(func() []CertificateSample {

@@ -46,12 +46,13 @@ const (
 	HandshakeTimeout                            // a backend did not answer in time: 504
 	HandshakeClientGone                         // the client left before an answer
 	HandshakeDenied                             // the route's access, origins or auth: 401 or 403
+	HandshakeOverloaded                         // the process is short of memory: 503
 	handshakeResults
 )
 
 var handshakeNames = [handshakeResults]string{
 	"accepted", "invalid", "limited", "no_backend", "unreachable",
-	"bad_answer", "rejected", "timeout", "client_gone", "denied",
+	"bad_answer", "rejected", "timeout", "client_gone", "denied", "overloaded",
 }
 
 // String returns the result as the label's value has it.

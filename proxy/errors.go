@@ -33,6 +33,7 @@ const (
 	badProtocol             // another version than HTTP/1.0 and 1.1
 	stopping                // this process is ending
 	noDescriptor            // no descriptor left to hand a socket over
+	memoryShort             // the process is near its limit of memory
 	badHandshake            // breaks RFC 6455, section 4.2.1
 	badVersion              // another version of WebSocket than 13
 	tooManyHandshakes       // limits.handshakes_per_second_per_ip
@@ -93,6 +94,7 @@ var answers = [classes]struct {
 	badProtocol:       {fasthttp.StatusHTTPVersionNotSupported, "bad_protocol", "HTTP/1.1 and HTTP/1.0 are supported"},
 	stopping:          {fasthttp.StatusServiceUnavailable, "stopping", "server is shutting down"},
 	noDescriptor:      {fasthttp.StatusServiceUnavailable, "overloaded", "too many connections are open"},
+	memoryShort:       {fasthttp.StatusServiceUnavailable, "memory_short", "the server is short of memory"},
 	badHandshake:      {fasthttp.StatusBadRequest, "bad_handshake", "not a valid WebSocket handshake"},
 	badVersion:        {fasthttp.StatusUpgradeRequired, "bad_websocket_version", "WebSocket version 13 is required"},
 	tooManyHandshakes: {fasthttp.StatusTooManyRequests, "too_many_handshakes", "too many WebSocket handshakes from this address"},
@@ -138,11 +140,12 @@ const statusClientGone = 499
 // to find a backend up again.
 const retryAfter = "1"
 
-// distrusts tells whether the client's connection ends with the answer, since
-// what follows may be meant as part of the same request.
-func (c class) distrusts() bool {
+// ends tells whether the client's connection ends with the answer: what follows
+// may be meant as part of the same request, or the connection's memory is
+// needed.
+func (c class) ends() bool {
 	switch c {
-	case badHost, badOptions, badTarget, badPath, badMethod, badField, badFraming, tooLong, badProtocol, noTunnel:
+	case badHost, badOptions, badTarget, badPath, badMethod, badField, badFraming, tooLong, badProtocol, noTunnel, memoryShort:
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/metrics"
 )
 
 // prefetched is how many bytes of a body of known length fasthttp has read
@@ -75,6 +76,10 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 	}
 	if c := x.admit(); c != ok {
 		x.refuse(c)
+		return
+	}
+	if p.short() {
+		x.refuseForMemory()
 		return
 	}
 	if x.route != nil && x.route.guard != nil && !x.guarded() {
@@ -182,7 +187,7 @@ func isIdempotent(method []byte) bool {
 // refuse answers for the backend.
 func (x *exchange) refuse(c class) {
 	x.refused = c
-	if c.distrusts() {
+	if c.ends() {
 		defer x.ctx.SetConnectionClose()
 	}
 	c.write(&x.ctx.Response, &x.req.id)
@@ -194,6 +199,17 @@ func (x *exchange) refuse(c class) {
 	}
 	x.closeIfUnread()
 	x.finish(ok)
+}
+
+// refuseForMemory is refuse for a request or a handshake that comes while the
+// process is short of memory.
+func (x *exchange) refuseForMemory() {
+	if x.route == nil || !x.req.wantsWebSocket() {
+		x.refuse(memoryShort)
+		return
+	}
+	defer x.ctx.SetConnectionClose() // x is another request's by then
+	x.refuseHandshake(memoryShort, metrics.HandshakeOverloaded)
 }
 
 // closeIfUnread ends the client's connection behind the answer if a streamed

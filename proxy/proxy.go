@@ -27,6 +27,9 @@ type Options struct {
 	// section 8.3) looks for at a host and path; false: there is none, and
 	// routes decide. Nil: there never is.
 	Challenge func(host, path string) (answer string, ok bool)
+	// Short tells whether the process is short of memory, so that no request is
+	// taken; nil: never. It must not block.
+	Short func() bool
 	// Reports gets what fails; nil: nobody does.
 	Reports *explain.Reporter
 }
@@ -43,6 +46,7 @@ type Proxy struct {
 	reports  *explain.Reporter
 
 	challenge func(host, path string) (answer string, ok bool) // nil: none
+	short     func() bool
 
 	runtime atomic.Pointer[Runtime]
 
@@ -65,8 +69,12 @@ func New(o Options) *Proxy {
 		keySeed:   maphash.MakeSeed(),
 		reports:   o.Reports,
 		challenge: o.Challenge,
+		short:     o.Short,
 		upstreams: make(map[upstreamKey]*upstream),
 		queues:    make(map[string]*queue),
+	}
+	if p.short == nil {
+		p.short = func() bool { return false }
 	}
 	return p
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/memory"
 	"github.com/holdfast-lb/holdfast/listener"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/proxy"
@@ -29,6 +30,7 @@ type app struct {
 	log     *journal
 	reports *explain.Reporter
 	metrics *metrics.Metrics
+	memory  *memory.Watch
 
 	registry  *balancer.Registry
 	relay     *relay.Relay
@@ -58,6 +60,7 @@ type app struct {
 	events   *admin.Events
 	history  *admin.History
 	changes  chan balancer.Change // that operators have not been told of
+	scarcity chan scarcity        // the same
 	orders   chan func()          // what other goroutines have the command's goroutine do
 	ending   chan struct{}        // closed when it takes no more of them
 	retiring sync.WaitGroup       // of what ends by itself once the process is ending
@@ -88,16 +91,19 @@ func newApp(log *journal) (*app, error) {
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
 		changes:  make(chan balancer.Change, changesKept),
+		scarcity: make(chan scarcity, changesKept),
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.notReady.Store(&errStarting)
+	a.memory = memory.Start(a.memoryChanged)
 	a.certs = certs.New(certs.Options{Log: log.Logger, Loaded: a.metrics.CertificateLoaded})
-	a.proxy = proxy.New(proxy.Options{Challenge: a.certs.Challenge, Metrics: a.metrics, Relay: r, Log: log.Logger, Reports: a.reports})
+	a.proxy = proxy.New(proxy.Options{Challenge: a.certs.Challenge, Metrics: a.metrics, Relay: r, Short: a.memory.Short, Log: log.Logger, Reports: a.reports})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
 		TLS:        a.certs.Config,
 		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
 		BadRequest: a.proxy.BadRequest,
+		Short:      a.memory.Short,
 		Log:        log.Logger,
 		Reports:    a.reports,
 	})
@@ -108,6 +114,7 @@ func newApp(log *journal) (*app, error) {
 	a.registry.OnChange(a.backendChanged)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
+	a.metrics.SetMemory(a.memorySample)
 	a.metrics.SetCertificates(a.certificateSamples)
 	a.metrics.SetLogDropped(a.droppedLines)
 	return a, nil

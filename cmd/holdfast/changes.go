@@ -38,6 +38,8 @@ func (a *app) tellChanges() {
 		select {
 		case c := <-a.changes:
 			a.tellChange(c)
+		case s := <-a.scarcity:
+			a.tellScarcity(s)
 		case <-a.ending:
 			return
 		}

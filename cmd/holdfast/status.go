@@ -190,6 +190,7 @@ var refusals = map[listener.Refusal]metrics.Refusal{
 	listener.RefusedHandshakeRate:       metrics.RefusedHandshakeRate,
 	listener.RefusedDescriptors:         metrics.RefusedDescriptors,
 	listener.RefusedProxyHeader:         metrics.RefusedProxyHeader,
+	listener.RefusedMemory:              metrics.RefusedMemory,
 }
 
 // Refused implements [listener.Meter].

@@ -51,6 +51,7 @@ func (a *app) stop(deadline time.Duration) {
 		a.prober.Close()
 		a.certs.Close()
 		a.proxy.Close()
+		a.memory.Close()
 		a.reports.Close()
 		if a.admin != nil {
 			a.admin.close()

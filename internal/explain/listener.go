@@ -30,4 +30,8 @@ var listenerPages = []Page{
 		"proxy_protocol of the listener names the source, and it sent something else, half a header, or nothing within timeouts.header.",
 		"The error and the client beside this line: it is the load balancer's address, or that of somebody in its network.",
 		"Switch the PROXY protocol on in the load balancer (send-proxy in HAProxy), or take its address out of proxy_protocol."},
+	{4008, "memory_short", 503, "the process is short of memory, nothing new is taken",
+		"85 % of GOMEMLIMIT are in use. Open sockets go on; new connections and requests are refused until less than 75 % are.",
+		"holdfast_memory_used_bytes and holdfast_memory_limit_bytes; holdfast_listener_connections_open, and which clients of /api/v1/sockets are many.",
+		"Raise GOMEMLIMIT with the memory of the machine or container, add an instance, or set limits.max_connections and max_connections_per_ip lower."},
 }
