@@ -10,10 +10,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/valyala/fasthttp"
 
@@ -78,6 +80,46 @@ func TestDetachIsNoError(t *testing.T) {
 	shutdown(t, s)
 	if log.Len() > 0 {
 		t.Errorf("the log has\n%s", &log)
+	}
+}
+
+// What holds a socket for hours holds nothing of the connection that it was,
+// but the place in the counts.
+func TestDetachedIsForgotten(t *testing.T) {
+	got := make(chan detached, 1)
+	var was weak.Pointer[Conn]
+	s, address := serve(t, options(func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		was = weak.Make(c)
+		var d detached
+		d.fd, d.release, d.err = c.Detach()
+		got <- d
+	}), web())
+	c := testkit.DialTCP(t, address)
+	c.Send(upgrade)
+	d := <-got
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	defer sys.Close(d.fd)
+	testkit.Eventually(t, 5*time.Second, func() bool {
+		runtime.GC()
+		return was.Value() == nil
+	}, "the connection is forgotten")
+	counted := func() (n int64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, sk := range s.bound {
+			n += sk.ledger.open.Load()
+		}
+		return n
+	}
+	if n := counted(); n != 1 {
+		t.Errorf("%d connections count, want 1", n)
+	}
+	d.release()
+	if n := counted(); n != 0 {
+		t.Errorf("%d connections count after release, want 0", n)
 	}
 }
 

@@ -40,7 +40,15 @@ func (c *Conn) Detach() (fd int, release func(), err error) {
 	if c.tls != nil {
 		c.tls.Detach()
 	}
-	return fd, c.leave, nil
+	return fd, c.keepPlace().leave, nil
+}
+
+// keepPlace takes the connection off the list and returns its place in the
+// counts, so that whoever holds the socket for hours holds nothing else of it.
+func (c *Conn) keepPlace() *place {
+	c.left.Store(true)
+	c.socket.ledger.strike(c)
+	return &place{ledger: c.socket.ledger, key: c.key}
 }
 
 // duplicate returns a second descriptor for the socket of nc. O_NONBLOCK is a

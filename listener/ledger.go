@@ -148,24 +148,51 @@ func (s *shard) unlink(c *Conn) {
 
 // leave takes c off the books.
 func (l *ledger) leave(c *Conn) {
-	l.open.Add(-1)
+	l.strike(c)
+	l.vacate(c.key)
+}
+
+// strike takes c off the list, so that it can be forgotten. It still counts.
+func (l *ledger) strike(c *Conn) {
 	s := l.shard(c.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unlink(c)
-	if c.key == noAddr {
+}
+
+// vacate counts one connection of k less.
+func (l *ledger) vacate(k addrKey) {
+	l.open.Add(-1)
+	if k == noAddr {
 		return
 	}
-	u := s.uses[c.key]
+	s := l.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.uses[k]
 	u.conns--
 	if u.conns == 0 {
 		if u.full <= l.now() || s.remembered >= maxRemembered {
-			delete(s.uses, c.key)
+			delete(s.uses, k)
 			return
 		}
 		s.remembered++
 	}
-	s.uses[c.key] = u
+	s.uses[k] = u
+}
+
+// place is what is left of a connection that was detached: that it counts.
+type place struct {
+	ledger *ledger
+	key    addrKey
+	left   atomic.Bool
+}
+
+// leave gives the place up, once.
+func (p *place) leave() {
+	if p.left.CompareAndSwap(false, true) {
+		p.ledger.vacate(p.key)
+	}
 }
 
 // allow takes a handshake from the bucket of k, which holds perSecond of them

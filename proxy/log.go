@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -100,45 +99,67 @@ func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.Req
 	})
 }
 
-// record is fill for a socket, which outlives its request.
-func (x *exchange) record() *accesslog.Record {
+// asked is what a client has asked for with its handshake, for a log that has
+// the line when the socket ends. All of its texts are one piece of memory.
+type asked struct {
+	listener string
+	text     string // Host, target, Referer and User-Agent, one behind the other
+	host     uint32 // where they end in text
+	uri      uint32
+	referer  uint32
+}
+
+// asked takes note of it; nil: no log wants it.
+func (x *exchange) asked() *asked {
 	if x.accessLog() == nil {
 		return nil
 	}
-	r := new(accesslog.Record)
-	x.fill(r)
-	for _, s := range []*string{&r.RequestID, &r.Method, &r.Host, &r.URI, &r.Proto, &r.Referer, &r.UserAgent} {
-		*s = strings.Clone(*s)
+	var r accesslog.Record
+	x.fill(&r)
+	a := &asked{listener: r.Listener, text: r.Host + r.URI + r.Referer + r.UserAgent}
+	a.host = uint32(len(r.Host))               // #nosec G115 -- a header is smaller
+	a.uri = a.host + uint32(len(r.URI))        // #nosec G115
+	a.referer = a.uri + uint32(len(r.Referer)) // #nosec G115
+	return a
+}
+
+// record is the line of a socket, as far as its handshake tells it.
+func (s *socket) record() accesslog.Record {
+	a := s.asked
+	return accesslog.Record{
+		Time: s.start, Listener: a.listener, Route: s.route.name,
+		RequestID: text(s.id.bytes()), Client: s.client,
+		Method: "GET", Proto: "HTTP/1.1", // no other handshake gets here
+		Host: a.text[:a.host], URI: a.text[a.host:a.uri], Referer: a.text[a.uri:a.referer], UserAgent: a.text[a.referer:],
 	}
-	return r
 }
 
 // logHandshake writes the line of a handshake that led to no socket.
 func (s *socket) logHandshake(status int, c class) {
-	if s.record == nil {
+	if s.asked == nil {
 		return
 	}
-	r := s.record
+	r := s.record()
 	r.Status, r.Duration, r.Error, r.Code = status, time.Since(s.start), c.String(), c.code().String()
 	if b := s.lease.Backend(); b != nil {
 		r.Backend = b.Name()
 	}
-	s.p.access.Load().of(r.Listener, r.Route).Log(r)
+	s.p.access.Load().of(r.Listener, r.Route).Log(&r)
 }
 
 // logClosed writes the line of a socket that has ended.
 func (s *socket) logClosed(sum relay.Summary, code explain.Code) {
-	if s.record == nil {
+	if s.asked == nil {
 		return
 	}
-	r := s.record
+	r := s.record()
 	r.Socket, r.Status, r.Duration = true, 101, time.Since(s.start)
 	r.Backend = s.lease.Backend().Name()
 	r.BytesIn, r.BytesOut = sum.Bytes[relay.Client], sum.Bytes[relay.Backend]
 	r.FramesIn, r.FramesOut = sum.Frames[relay.Client], sum.Frames[relay.Backend]
 	r.CloseCode, r.ClosedBy, r.CloseReason = sum.Code, sum.Ender.String(), sum.Reason
 	r.Code = code.String()
-	s.p.access.Load().of(r.Listener, r.Route).Log(r)
+	s.p.access.Load().of(r.Listener, r.Route).Log(&r)
 }
 
 // text returns b as a string that is valid as long as b is unchanged.

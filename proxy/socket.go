@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-lb/holdfast/accesslog"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/sys"
 	"github.com/holdfast-lb/holdfast/internal/tlsconn"
@@ -27,8 +26,8 @@ type socket struct {
 	id      requestID
 	fd      int // the client's, while it belongs to s and not to the relay
 	client  netip.Addr
-	key     uint64 // HashKey of the sticky key; 0: none
-	record  *accesslog.Record
+	key     uint64   // HashKey of the sticky key; 0: none
+	asked   *asked   // nil: no log wants it
 	call    *calling // nil once open
 }
 

@@ -163,7 +163,7 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 	if (!x.route.preserveHost || len(x.req.host) == 0) && !x.route.shape.setsHost() {
 		c.authority = up.authority
 	}
-	s.record = x.record()
+	s.asked = x.asked()
 	return s
 }
 

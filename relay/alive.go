@@ -10,11 +10,16 @@ import (
 
 // watch is what a pair has if its frames are judged or its sides are pinged.
 type watch struct {
-	sieves [2]sieve // by the side that sends
-	vitals [2]vital
-	every  int64  // milliseconds of silence before a Ping; 0: none
-	rest   []byte // what the client has sent above its rate, not looked at yet
-	until  int64  // when it may be, milliseconds on the loop's clock
+	sieves [2]sieve  // by the side that sends
+	vitals [2]*vital // nil: that side is sent no Pings
+	every  int64     // milliseconds of silence before a Ping; 0: none
+	excess *excess   // nil: the client was never above its rate
+}
+
+// excess is what a client has sent above its rate, and nobody has looked at.
+type excess struct {
+	rest  []byte
+	until int64 // when somebody may, milliseconds on the loop's clock
 }
 
 // vital is what is known of the life of one side. Times are milliseconds on
@@ -38,9 +43,9 @@ func newWatch(c *Call) *watch {
 	w := &watch{sieves: newSieves(c.Guard)}
 	if c.Ping > 0 {
 		w.every = max(1, c.Ping.Milliseconds())
-		w.sieves[Client].pings = newPings()
+		w.sieves[Client].pings, w.vitals[Client] = newPings(), new(vital)
 		if c.PingBackend {
-			w.sieves[Backend].pings = newPings()
+			w.sieves[Backend].pings, w.vitals[Backend] = newPings(), new(vital)
 		}
 	}
 	return w
@@ -49,10 +54,10 @@ func newWatch(c *Call) *watch {
 // begin starts the time, at the 101.
 func (w *watch) begin(head []byte, now int64) {
 	bits := negotiated(head)
-	for side := range w.vitals {
+	for side, v := range w.vitals {
 		w.sieves[side].rsv = bits
-		if w.sieves[side].pings != 0 {
-			w.vitals[side] = vital{heard: now, next: now + w.every}
+		if v != nil {
+			v.heard, v.next = now, now+w.every
 		}
 	}
 }
@@ -60,7 +65,9 @@ func (w *watch) begin(head []byte, now int64) {
 // heard takes note that a side has sent something, and tells whether that
 // counts against the idle timeout.
 func (w *watch) heard(from int, now int64) bool {
-	w.vitals[from].heard = now
+	if v := w.vitals[from]; v != nil {
+		v.heard = now
+	}
 	if w.every == 0 {
 		return true
 	}
@@ -69,18 +76,22 @@ func (w *watch) heard(from int, now int64) bool {
 	return data
 }
 
-// held tells whether what the client has sent must still wait.
-func (w *watch) held(now int64) bool { return len(w.rest) > 0 && w.until > now }
+// waits tells whether the client was above its rate, and something that it has
+// sent is not looked at yet.
+func (w *watch) waits() bool { return w.excess != nil && len(w.excess.rest) > 0 }
+
+// held tells whether nobody may look at that yet.
+func (w *watch) held(now int64) bool { return w.waits() && w.excess.until > now }
 
 // tend looks after the sides of an open pair that are due.
 func (l *loop) tend(p *pair) {
 	w := p.watch
-	for side := range w.vitals {
-		if v := &w.vitals[side]; v.next > 0 && v.next <= l.now && p.state == open {
+	for side, v := range w.vitals {
+		if v != nil && v.next > 0 && v.next <= l.now && p.state == open {
 			l.feel(p, side)
 		}
 	}
-	if len(w.rest) > 0 && !w.held(l.now) {
+	if w.waits() && !w.held(l.now) {
 		l.again(p)
 	}
 }
@@ -90,7 +101,7 @@ func (l *loop) tend(p *pair) {
 // over, so that whoever vanished is missed within two.
 func (l *loop) feel(p *pair, side int) {
 	w, e := p.watch, &p.ends[side]
-	v := &w.vitals[side]
+	v := w.vitals[side]
 	if v.heard+w.every > l.now {
 		v.asked, v.next = 0, v.heard+w.every
 		return
@@ -122,7 +133,7 @@ func (l *loop) feel(p *pair, side int) {
 // ping sends a Ping to a side, or has pump do it at the end of the frame that
 // is in the way.
 func (l *loop) ping(p *pair, side int) {
-	v, src := &p.watch.vitals[side], &p.ends[1-side]
+	v, src := p.watch.vitals[side], &p.ends[1-side]
 	if v.wanted = !src.scan.Boundary(); v.wanted || src.scan.Closed() || p.ends[side].shut {
 		return
 	}
@@ -133,7 +144,7 @@ func (l *loop) ping(p *pair, side int) {
 
 // ponged takes note that a side has answered the Ping of that number.
 func (l *loop) ponged(p *pair, side int, number uint8) {
-	v := &p.watch.vitals[side]
+	v := p.watch.vitals[side]
 	if number != v.number || v.sent == 0 {
 		return // late, or once more
 	}
@@ -146,14 +157,14 @@ func (l *loop) ponged(p *pair, side int, number uint8) {
 // the client is not to be read now.
 func (l *loop) resume(p *pair) bool {
 	w := p.watch
-	if len(w.rest) == 0 {
+	if !w.waits() {
 		return true
 	}
 	if w.held(l.now) {
 		return false
 	}
-	rest := w.rest
-	w.rest = nil
+	rest := w.excess.rest
+	w.excess.rest = nil
 	b, f := l.follow(p, Client, rest)
 	if len(b) > 0 && !p.ends[Backend].gone {
 		l.deliver(p, Backend, b)
@@ -163,7 +174,7 @@ func (l *loop) resume(p *pair) bool {
 		l.sever(p, f)
 		return false
 	}
-	return len(w.rest) == 0 && len(p.ends[Backend].pend) == 0
+	return !w.waits() && len(p.ends[Backend].pend) == 0
 }
 
 // sift passes what a side has sent through its sieve.
@@ -179,9 +190,13 @@ func (l *loop) sift(p *pair, from int, b []byte, t *Tally) ([]byte, *Fault) {
 		l.ponged(p, from, v.answer)
 	}
 	if r.used < len(b) {
-		w.rest = append(l.spare(), b[r.used:]...)
-		w.until = l.now + max(1, (r.wait+int64(time.Millisecond)-1)/int64(time.Millisecond))
-		l.sooner(p, w.until)
+		if w.excess == nil {
+			w.excess = new(excess)
+		}
+		x := w.excess
+		x.rest = append(l.spare(), b[r.used:]...)
+		x.until = l.now + max(1, (r.wait+int64(time.Millisecond)-1)/int64(time.Millisecond))
+		l.sooner(p, x.until)
 	}
 	if to := &p.ends[1-from]; r.fault != nil && !r.clean {
 		to.telling, to.told = true, true // in the middle of a frame nothing can be said

@@ -78,10 +78,10 @@ func (l *loop) tell(p *pair, to int) {
 		// Of what waits nothing passes any more.
 		var t Tally
 		w.sieves[1-to].follow(&src.scan, nil, &t)
-		if to == Backend && len(w.rest) > 0 {
-			src.scan.Scan(w.rest, &t)
-			l.recycle(w.rest)
-			w.rest = nil
+		if to == Backend && w.waits() {
+			src.scan.Scan(w.excess.rest, &t)
+			l.recycle(w.excess.rest)
+			w.excess.rest = nil
 		}
 		src.frames += t.Total()
 		l.tally(1-to, &t)

@@ -118,13 +118,13 @@ func (p *pair) callAt() (due int64) {
 		sooner(p.deadline)
 	}
 	if w := p.watch; w != nil {
-		for side := range w.vitals {
-			if t := w.vitals[side].next; t > 0 {
-				sooner(t)
+		for _, v := range w.vitals {
+			if v != nil && v.next > 0 {
+				sooner(v.next)
 			}
 		}
-		if len(w.rest) > 0 {
-			sooner(w.until)
+		if w.waits() {
+			sooner(w.excess.until)
 		}
 	}
 	return due
@@ -142,7 +142,11 @@ func (p *pair) live(now int64) Live {
 		Leaving: p.state == leaving,
 	}
 	if w := p.watch; w != nil {
-		live.RoundTrip = [2]time.Duration{w.vitals[Client].trip, w.vitals[Backend].trip}
+		for side, v := range w.vitals {
+			if v != nil {
+				live.RoundTrip[side] = v.trip
+			}
+		}
 	}
 	return live
 }

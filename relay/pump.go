@@ -99,9 +99,9 @@ func (l *loop) pump(p *pair, from int) bool {
 		case f != nil:
 			l.sever(p, f)
 		case w == nil:
-		case len(w.rest) > 0:
+		case w.waits():
 			return true
-		case w.vitals[to].wanted:
+		case w.vitals[to] != nil && w.vitals[to].wanted:
 			l.ping(p, to)
 		}
 		if !dst.takes() {

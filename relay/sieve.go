@@ -18,25 +18,25 @@ type sieve struct {
 	carry [14]byte // what came of a header, or of a Pong, that is not whole
 
 	// The current frame, and the message that it belongs to.
-	op      byte // first byte of the frame
-	inside  bool // the next data frame must be a continuation
-	text    bool // the message is uncompressed text
-	checked bool // the frame is being checked as UTF-8
-	skip    uint8
-	utf8    textCheck
+	op      byte    // first byte of the frame
+	inside  bool    // the next data frame must be a continuation
+	text    bool    // the message is uncompressed text
+	checked bool    // the frame is being checked as UTF-8
+	skip    uint8   // payload bytes that are not text
+	at      uint8   // payload bytes of the frame that have passed, modulo 256
 	key     [4]byte // the frame's mask
-	at      uint64  // payload bytes of the frame that have passed
-	message uint64  // payload bytes of the message, by its headers so far
+	utf8    textCheck
 
+	answered bool  // a Pong was taken out
+	answer   uint8 // the last byte of it
+	data     bool  // something other than a control frame was met
+	stopped  bool  // by a fault, and what has passed ends between two frames
+
+	message        uint64 // payload bytes of the message, by its headers so far
 	messages, wire meter
-
-	// Pongs whose payload is one of pings are taken out: equal but for the
-	// last byte, which counts them.
-	pings    uint64 // big-endian; 0: there are none
-	answered bool   // one was taken out
-	answer   uint8  // the last byte of it
-	data     bool   // something other than a control frame was met
-	stopped  bool   // by a fault, and what has passed ends between two frames
+	// Pongs whose payload is this are taken out, whatever their last byte,
+	// which counts them; big-endian; 0: none are.
+	pings uint64
 }
 
 // sifted is what became of some bytes.
@@ -284,9 +284,9 @@ func (v *sieve) payload(b []byte) *Fault {
 		return nil
 	}
 	n := min(int(v.skip), len(b))
-	v.skip -= uint8(n) // #nosec G115 -- at most 2
-	ok := v.utf8.masked(b[n:], v.key, v.at+uint64(n))
-	v.at += uint64(len(b))
+	v.skip -= uint8(n)                               // #nosec G115 -- at most 2
+	ok := v.utf8.masked(b[n:], v.key, v.at+uint8(n)) // #nosec G115 -- at most 2
+	v.at += uint8(len(b))                            // #nosec G115 -- modulo 256
 	if !ok {
 		return faultUTF8
 	}

@@ -414,7 +414,7 @@ func TestTextCheck(t *testing.T) {
 		}
 		var c textCheck
 		cut := rng.IntN(len(b) + 1)
-		ok := c.masked(hidden[:cut], key, 0) && c.masked(hidden[cut:], key, uint64(cut)) && c.whole()
+		ok := c.masked(hidden[:cut], key, 0) && c.masked(hidden[cut:], key, uint8(cut)) && c.whole()
 		if ok != utf8.Valid(b) {
 			t.Fatalf("%q: %v, want %v", b, ok, !ok)
 		}

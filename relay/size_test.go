@@ -21,7 +21,9 @@ func TestPairStaysSmall(t *testing.T) {
 	f("a pair", unsafe.Sizeof(pair{}), 352) // a size class of the allocator
 	f("one of its ends", unsafe.Sizeof(end{}), 96)
 	f("a scanner", unsafe.Sizeof(Scanner{}), 32)
-	f("a watch", unsafe.Sizeof(watch{}), 320) // a size class
+	f("a watch", unsafe.Sizeof(watch{}), 192) // a size class
+	f("a sieve", unsafe.Sizeof(sieve{}), 80)
+	f("what is known of a side's life", unsafe.Sizeof(vital{}), 48) // a size class
 }
 
 // The same from outside: the heap's growth for each open pair.
@@ -50,7 +52,8 @@ func TestPairsOnTheHeap(t *testing.T) {
 		}
 	}
 	f("a pair", &Call{}, 352+80)
-	f("a pair with Pings and a guard", &Call{Ping: time.Second, Guard: &Guard{}}, 352+320+80)
+	f("a pair with a guard", &Call{Guard: &Guard{}}, 352+192+80)
+	f("a pair with Pings and a guard", &Call{Ping: time.Second, Guard: &Guard{}}, 352+192+48+80)
 }
 
 func TestWheelCallsOnTime(t *testing.T) {

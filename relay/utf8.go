@@ -14,7 +14,7 @@ func (c *textCheck) whole() bool { return c.need == 0 }
 
 // masked follows b, of which byte i is masked with byte (at+i)%4 of key, and
 // is false once it cannot become UTF-8 any more. A key of zero is none.
-func (c *textCheck) masked(b []byte, key [4]byte, at uint64) bool {
+func (c *textCheck) masked(b []byte, key [4]byte, at uint8) bool {
 	key = [4]byte{key[at%4], key[(at+1)%4], key[(at+2)%4], key[(at+3)%4]}
 	wide := uint64(binary.LittleEndian.Uint32(key[:])) * (1<<32 + 1)
 	for i := 0; i < len(b); {
