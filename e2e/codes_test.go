@@ -121,11 +121,14 @@ func TestCodesOfBackends(t *testing.T) {
 		})
 	}
 	silent := testkit.ServeTCP(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
-	plain := testkit.StartBackend(t, nil)
 	var b strings.Builder
 	b.WriteString("routes:\n")
 	for _, name := range []string{"down", "full", "refused", "deaf", "broken", "bad", "late", "cut", "noTLS"} {
-		fmt.Fprintf(&b, "  - {name: %s, path: /%s, pool: %s, retries: 0, timeouts: {connect: 300ms, response: 1s}}\n", name, name, strings.ToLower(name))
+		connect := "10s"
+		if name == "deaf" {
+			connect = "300ms"
+		}
+		fmt.Fprintf(&b, "  - {name: %s, path: /%s, pool: %s, retries: 0, timeouts: {connect: %s, response: 1s}}\n", name, name, strings.ToLower(name), connect)
 	}
 	b.WriteString("pools:\n")
 	b.WriteString(onePool("down", []string{freeAddr(t)}, "health: {type: tcp, interval: 100ms, timeout: 100ms, fall: 1, initial: up}"))
@@ -136,7 +139,7 @@ func TestCodesOfBackends(t *testing.T) {
 	b.WriteString(onePool("bad", []string{says("SSH-2.0-OpenSSH\r\n\r\n")}))
 	b.WriteString(onePool("late", []string{silent}))
 	b.WriteString(onePool("cut", []string{says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")}))
-	fmt.Fprintf(&b, "  notls: {backends: [{url: 'https://%s'}]}\n", plain.Addr)
+	fmt.Fprintf(&b, "  notls: {backends: [{url: 'https://%s'}]}\n", says("HTTP/1.1 400 Bad Request\r\n\r\n"))
 	p := start(t, setup{log: debugLog, rest: b.String()})
 
 	f := func(code, path string) {

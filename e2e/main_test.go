@@ -6,8 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
@@ -27,12 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	flag.Parse()
-	parallel := flag.Lookup("test.parallel")
-	if parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		// Nobody has asked for another number, and most tests mostly wait.
-		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
-	}
+	testkit.Parallel(6)
 	dir, err := os.MkdirTemp("", "holdfast-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make a directory for the binary:", err)

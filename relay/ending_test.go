@@ -27,6 +27,7 @@ func flood(c *peer) {
 // A client that has not read earlier answers is not writable, and so gives no
 // event: its handshake has its deadlines all the same.
 func TestUnwritableClientHasDeadlines(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		l := listen(t)
 		b := r.backend(t, l)
@@ -60,6 +61,7 @@ func TestUnwritableClientHasDeadlines(t *testing.T) {
 // A reset is seen although the other side takes nothing, so that the one that
 // was reset is not being read.
 func TestResetUnderBackPressure(t *testing.T) {
+	t.Parallel()
 	loops(t, func(t *testing.T, r rig) {
 		for _, from := range []int{Client, Backend} {
 			j := r.join(t, nil)

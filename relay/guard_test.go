@@ -120,6 +120,7 @@ func TestGuardAgainstBackend(t *testing.T) {
 
 // The side that is in the middle of reading a frame reads its end first.
 func TestGuardWaitsForTheFrameUnderWay(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Guard = &Guard{} })
 		frame := mine(Backend, opBinary, strings.Repeat("y", 1000))
@@ -137,6 +138,7 @@ func TestGuardWaitsForTheFrameUnderWay(t *testing.T) {
 // Above the rate the client is not read; all of it arrives, in order, and as
 // fast as it may.
 func TestThrottle(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		var all []byte
 		for i := range 40 {
@@ -195,6 +197,7 @@ func TestGuardKnowsExtensions(t *testing.T) {
 // A client that answers Pings lives on: the backend sees neither, and is not
 // idle's exception.
 func TestPingsAreAnswered(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Ping, k.PingBackend = 700*time.Millisecond, true })
 		own := string(mine(Client, opPong, "unasked!"))
@@ -241,8 +244,9 @@ func TestPingsAreAnswered(t *testing.T) {
 // A side that answers none is given up within two intervals, and the other one
 // is told.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
-		const every = 300 * time.Millisecond
+		const every = 500 * time.Millisecond
 		for side, want := range faultSilent {
 			j := r.join(t, func(k *Call) { k.Ping, k.PingBackend = every, side == Backend })
 			began := time.Now()
@@ -284,6 +288,7 @@ func TestSilence(t *testing.T) {
 
 // With Pings, control frames keep no pair from being idle.
 func TestIdleCountsData(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Ping, k.Idle = time.Minute, 300*time.Millisecond })
 		stop := make(chan struct{})
@@ -306,6 +311,7 @@ func TestIdleCountsData(t *testing.T) {
 
 // A client that does not answer a farewell: its backend is told in its place.
 func TestFarewellTellsTheBackend(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
@@ -339,6 +345,7 @@ func TestNothingIsSaidInsideAFrame(t *testing.T) {
 
 // Reading the rest of a client that was cut off does not take for ever.
 func TestGuardEndsAFlood(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Guard = &Guard{Messages: Rate{10, 10}} })
 		go func() {

@@ -62,6 +62,7 @@ func TestEnd(t *testing.T) {
 
 // A client that does not answer is cut when its grace is over.
 func TestEndIsFinal(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		id := NewID()
 		j := r.join(t, func(k *Call) { k.ID = id })

@@ -20,7 +20,10 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.Parallel(8)
+	testkit.Main(m)
+}
 
 const handshake = "GET /ws HTTP/1.1\r\nHost: game\r\n\r\n"
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -212,6 +215,7 @@ func TestSmallFramesBothWays(t *testing.T) {
 }
 
 func TestLargeMessage(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
 		rng := rand.New(rand.NewPCG(3, 4))
@@ -302,6 +306,7 @@ func TestHalfClose(t *testing.T) {
 }
 
 func TestResetTravels(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		for _, from := range []int{Client, Backend} {
 			j := r.join(t, nil)
@@ -326,6 +331,7 @@ func TestResetTravels(t *testing.T) {
 // A backend that answers, closes at once and leaves unread bytes behind resets
 // its connection. What it said before reaches the client.
 func TestLastWordsOfABackendThatResets(t *testing.T) {
+	t.Parallel()
 	loops(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
 		send(t, j.client, appendFrame(nil, 1, true, []byte("never read")))
@@ -361,6 +367,7 @@ func TestCloseCodeIsTold(t *testing.T) {
 }
 
 func TestIdle(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, func(k *Call) { k.Idle = 200 * time.Millisecond })
 		want := string(appendClose(nil, Client, 1001, "idle timeout"))
@@ -375,10 +382,11 @@ func TestIdle(t *testing.T) {
 
 // A socket that talks, even one way only, is not idle.
 func TestTalkingIsNotIdle(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
-		j := r.join(t, func(k *Call) { k.Idle = 400 * time.Millisecond })
+		j := r.join(t, func(k *Call) { k.Idle = time.Second })
 		frame := appendFrame(nil, 1, false, []byte("tick"))
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for range 16 {
 			<-tick.C
@@ -439,6 +447,7 @@ func TestFarewell(t *testing.T) {
 // A client that answers nothing, and one whose backend never ends its frame,
 // are cut at the deadline.
 func TestFarewellDeadline(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		deaf := r.join(t, nil)
 		stuck := r.join(t, nil)
@@ -460,6 +469,7 @@ func TestFarewellDeadline(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	silentListener := func(t *testing.T) net.Listener { return listen(t) }
 	f := func(name string, want Cause, l func(*testing.T) net.Listener, edit func(*Call), during func(t *testing.T, c, b *peer)) {
 		t.Helper()

@@ -61,6 +61,7 @@ func TestPreface(t *testing.T) {
 // Backends with which there is no TLS: the request has not been sent, and the
 // client can be told.
 func TestTLSFailures(t *testing.T) {
+	t.Parallel()
 	secure := func(t *testing.T, f func(t *testing.T, r rig)) {
 		engines(t, func(t *testing.T, r rig) {
 			if r.tls[Backend] {
@@ -156,6 +157,7 @@ func TestByteByByte(t *testing.T) {
 // A record that was forged on the way is an error of its sender, told by an
 // alert, and the other side is reset.
 func TestForgedRecord(t *testing.T) {
+	t.Parallel()
 	loops(t, func(t *testing.T, r rig) {
 		if !r.tls[Client] {
 			t.Skip("there are no records")

@@ -4,6 +4,7 @@
 //
 //   - [Main] runs a package's tests and fails when they leave goroutines or
 //     descriptors behind.
+//   - [Parallel] lets more tests wait at once than there are processors.
 //   - [Backend] is an HTTP server on fasthttp. [Echo], [Push], [Silent],
 //     [Stalled], [CloseWith], [HangOnUpgrade], [WrongAccept] and [Refuse] are
 //     handlers for it; each answers plain requests with 200, so that a backend
@@ -23,12 +24,15 @@
 package testkit
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +62,16 @@ var lingerers = []goleak.Option{
 // Main is a TestMain: it runs the tests and exits the process with the status
 // of [Run].
 func Main(m *testing.M, ignore ...goleak.Option) { os.Exit(Run(m, ignore...)) }
+
+// Parallel lets n tests run at once, in a package whose tests mostly wait,
+// unless the command line asks for another number than Go's own. It parses the
+// command line.
+func Parallel(n int) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = f.Value.Set(strconv.Itoa(n)) // a number is accepted
+	}
+}
 
 // Run runs the tests and returns the process's exit status, for a TestMain that
 // has something to clean up behind them. When they pass it also fails the run
