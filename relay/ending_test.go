@@ -39,7 +39,7 @@ func TestUnwritableClientHasDeadlines(t *testing.T) {
 		}
 		o := newOwner()
 		k := r.call(at, addr(l), o)
-		k.Used, k.Answer = true, 200*time.Millisecond
+		k.Used, k.Answer = true, time.Second
 		if err := r.Open(k); err != nil {
 			t.Fatal(err)
 		}

@@ -519,7 +519,7 @@ func TestFailures(t *testing.T) {
 		})
 	}
 	f("refused", ConnectFailed, silentListener, nil, nil)
-	f("never answers", AnswerTimeout, silentListener, func(k *Call) { k.Answer = 100 * time.Millisecond }, func(*testing.T, *peer, *peer) {})
+	f("never answers", AnswerTimeout, silentListener, func(k *Call) { k.Answer = time.Second }, func(*testing.T, *peer, *peer) {})
 	f("ends before it answers", BackendEnded, silentListener, nil, func(_ *testing.T, _, b *peer) { _ = b.Close() })
 	f("another answer", NotUpgraded, silentListener, func(k *Call) {
 		k.Owner.(*owner).answer = func(dst, _ []byte) ([]byte, error) { return dst, errors.New("not 101") }
