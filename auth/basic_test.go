@@ -147,7 +147,7 @@ func TestRightPasswordIsRemembered(t *testing.T) {
 		t.Errorf("%v allocations, want none", n)
 	}
 	// One bcrypt of cost 10 takes tens of milliseconds.
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("101 checks took %s", took)
 	}
 }

@@ -364,7 +364,7 @@ func TestClientLeavesDuringHandshake(t *testing.T) {
 	client.Send(testkit.HandshakeRequest(p.web, "/"))
 	backend, _ := h.acceptRequest()
 	client.Close()
-	backend.ExpectClosed(time.Second)
+	backend.ExpectClosed(5 * time.Second)
 	p.awaitIdle("web")
 	if got := p.metric("holdfast_handshakes_total", `result="client_gone"`); got != 1 {
 		t.Errorf("%v handshakes are counted as client_gone, want 1", got)

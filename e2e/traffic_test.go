@@ -188,7 +188,7 @@ func TestBackPressure(t *testing.T) {
 			t.Fatalf("all %d bytes were taken on behalf of a peer that reads nothing", last)
 		}
 		other.SendFrames(testkit.Text("hello").Mask())
-		if got := otherBackend.ReadFrame(time.Second); string(got.Payload) != "hello" {
+		if got := otherBackend.ReadFrame(patience); string(got.Payload) != "hello" {
 			t.Errorf("another socket reads %q meanwhile", got.Payload)
 		}
 		_ = to.SetReadDeadline(time.Now().Add(2 * time.Minute))

@@ -50,7 +50,7 @@ func TestCameAlone(t *testing.T) {
 		}
 		if d.alone {
 			defer sys.Close(d.fd)
-			testkit.Eventually(t, 5*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
+			testkit.Eventually(t, 10*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
 			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			if n, err := c.R.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("client read %d bytes, %v; want silence", n, err)
@@ -62,7 +62,7 @@ func TestCameAlone(t *testing.T) {
 				t.Errorf("answer %q, %v", answer, err)
 			}
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection is off the books")
+		testkit.Eventually(t, 10*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection is off the books")
 	}
 	f(true, upgrade)
 	f(false, upgrade+"\x81\x80\x00\x00\x00\x00")

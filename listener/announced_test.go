@@ -124,7 +124,7 @@ func TestNoAnnouncement(t *testing.T) {
 		c.Send(text)
 		_ = c.CloseWrite()
 		c.ExpectClosed(5 * time.Second)
-		testkit.Eventually(t, 5*time.Second, func() bool { return count.Load() == before+1 }, name+" is counted")
+		testkit.Eventually(t, 10*time.Second, func() bool { return count.Load() == before+1 }, name+" is counted")
 	}
 	f("a request", "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	f("TLS", "\x16\x03\x01\x02\x00\x01")
@@ -168,8 +168,8 @@ func TestSlowAnnouncement(t *testing.T) {
 	c := testkit.DialTCP(t, address)
 	c.Send("PROXY TC")
 	c.ExpectClosed(5 * time.Second)
-	testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").refused[RefusedProxyHeader].Load() == 1 }, "it is counted")
-	testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").opened() == 0 }, "it counts as open no more")
+	testkit.Eventually(t, 10*time.Second, func() bool { return meterOf("web").refused[RefusedProxyHeader].Load() == 1 }, "it is counted")
+	testkit.Eventually(t, 10*time.Second, func() bool { return meterOf("web").opened() == 0 }, "it counts as open no more")
 }
 
 // Sources that are not listed are served as they are, and cannot say that they
@@ -214,13 +214,13 @@ func TestLimitsOfAnnounced(t *testing.T) {
 		t.Errorf("status %d for a third connection", resp.StatusCode)
 	}
 	m := meterOf("web")
-	testkit.Eventually(t, 5*time.Second, func() bool { return m.opened() == 3 }, "the refused one does not count")
+	testkit.Eventually(t, 10*time.Second, func() bool { return m.opened() == 3 }, "the refused one does not count")
 
 	// In all, also those count that have said nothing yet.
 	for range 2 {
 		testkit.DialTCP(t, address)
 	}
-	testkit.Eventually(t, 5*time.Second, func() bool { return m.opened() == 5 }, "silent ones count")
+	testkit.Eventually(t, 10*time.Second, func() bool { return m.opened() == 5 }, "silent ones count")
 	sixth := dial("192.0.2.3")
 	sixth.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if resp := sixth.ReadResponse(5 * time.Second); resp.StatusCode != http.StatusServiceUnavailable {
@@ -274,7 +274,7 @@ func TestDetachAnnounced(t *testing.T) {
 	}
 	c.Send("later")
 	b := make([]byte, 16)
-	testkit.Eventually(t, 5*time.Second, func() bool {
+	testkit.Eventually(t, 10*time.Second, func() bool {
 		n, _ := sys.Peek(d.fd, b)
 		return string(b[:max(n, 0)]) == "later"
 	}, "what comes later is there")

@@ -106,6 +106,6 @@ func TestReuseAddr(t *testing.T) {
 		get(t, c, "/")
 		// The server closes first and keeps the TIME_WAIT.
 		shutdown(t, s)
-		c.ExpectClosed(time.Second)
+		c.ExpectClosed(5 * time.Second)
 	}
 }

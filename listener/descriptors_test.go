@@ -54,7 +54,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	defer nc.Close()
 	m := meterOf("web")
-	testkit.Eventually(t, 5*time.Second, func() bool { return m.errors.Load() >= 3 }, "accept fails and is tried again")
+	testkit.Eventually(t, 10*time.Second, func() bool { return m.errors.Load() >= 3 }, "accept fails and is tried again")
 	for _, f := range hoard {
 		f.Close()
 	}

@@ -144,7 +144,7 @@ func TestDetach(t *testing.T) {
 			}
 			// Go's side is closed when only one descriptor is left; then at the
 			// latest the client would see a FIN.
-			testkit.Eventually(t, 5*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
+			testkit.Eventually(t, 10*time.Second, func() bool { return len(sameFile(t, d.fd)) == 1 }, "Go closes its side")
 
 			flags, err := fcntl(d.fd, syscall.F_GETFL)
 			if err != nil || flags&syscall.O_NONBLOCK == 0 {
@@ -169,7 +169,7 @@ func TestDetach(t *testing.T) {
 				t.Errorf("client read %d bytes, %v; want silence", n, err)
 			}
 			io.WriteString(c, "up")
-			testkit.Eventually(t, 5*time.Second, func() bool {
+			testkit.Eventually(t, 10*time.Second, func() bool {
 				n, err := syscall.Read(d.fd, b)
 				return err == nil && string(b[:n]) == "up"
 			}, "the descriptor reads what the client sends")
@@ -287,5 +287,5 @@ func TestHijackWithoutDetach(t *testing.T) {
 	if got := c.ReadAll(5 * time.Second); got != "read early" {
 		t.Errorf("got %q", got)
 	}
-	testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection leaves the books")
+	testkit.Eventually(t, 10*time.Second, func() bool { return meterOf("web").opened() == 0 }, "the connection leaves the books")
 }

@@ -218,7 +218,7 @@ func TestRemoveListener(t *testing.T) {
 	socket.ReadUntil("\r\n\r\n", 5*time.Second)
 
 	change(t, s)
-	idle.ExpectClosed(time.Second)
+	idle.ExpectClosed(5 * time.Second)
 	if c, err := net.Dial("tcp", address); err == nil {
 		c.Close()
 		t.Error("a removed listener accepts")
@@ -232,7 +232,7 @@ func TestRemoveListener(t *testing.T) {
 	if body, _ := io.ReadAll(resp.Body); string(body) != "at last" || !resp.Close {
 		t.Errorf("slow answer %q, close %v", body, resp.Close)
 	}
-	waiting.ExpectClosed(time.Second)
+	waiting.ExpectClosed(5 * time.Second)
 
 	// Back again, while the old one still has a socket.
 	change(t, s, l)
@@ -240,7 +240,7 @@ func TestRemoveListener(t *testing.T) {
 	socket.Close()
 	change(t, s)
 	m := meterOf("web")
-	testkit.Eventually(t, 5*time.Second, func() bool {
+	testkit.Eventually(t, 10*time.Second, func() bool {
 		change(t, s)
 		return m.opened() == -1
 	}, "the gauge of a removed listener goes with its last connection")
@@ -294,7 +294,7 @@ func TestShutdown(t *testing.T) {
 
 	done := make(chan error)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	idle.ExpectClosed(time.Second)
+	idle.ExpectClosed(5 * time.Second)
 	// A connection whose first request was on its way is served.
 	fresh.Send("GET /fresh HTTP/1.1\r\nHost: x\r\n\r\n")
 	if resp := fresh.ReadResponse(time.Second); resp.StatusCode != 200 || !resp.Close {
@@ -328,7 +328,7 @@ func TestShutdownDeadline(t *testing.T) {
 	s, address := serve(t, options(func(ctx *fasthttp.RequestCtx) { <-release }), web())
 	c := testkit.DialTCP(t, address)
 	c.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	testkit.Eventually(t, 5*time.Second, func() bool {
+	testkit.Eventually(t, 10*time.Second, func() bool {
 		n := 0
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -347,7 +347,7 @@ func TestShutdownDeadline(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "cut 1 connections") {
 		t.Errorf("shutdown: %v", err)
 	}
-	c.ExpectClosed(time.Second)
+	c.ExpectClosed(5 * time.Second)
 	close(release)
 }
 

@@ -87,13 +87,13 @@ func TestBurstOfADyingBackendArrives(t *testing.T) {
 		j := r.join(t, nil)
 		const sent = 1 << 20
 		send(t, j.backend, make([]byte, sent))
-		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Backend] == sent }, "arrival at the relay")
+		testkit.Eventually(t, 10*time.Second, func() bool { return r.Stats().Bytes[Backend] == sent }, "arrival at the relay")
 		_ = j.backend.Close()
 		ping := appendFrame(nil, 9, true, []byte("there?"))
 		for range 3 {
 			send(t, j.client, ping)
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Bytes[Client] >= uint64(len(ping)) }, "pings")
+		testkit.Eventually(t, 10*time.Second, func() bool { return r.Stats().Bytes[Client] >= uint64(len(ping)) }, "pings")
 		got, err := io.Copy(io.Discard, j.client)
 		if err != nil || got != int64(sent) {
 			t.Fatalf("read %d bytes (%v), the backend had sent %d", got, err, sent)

@@ -359,6 +359,6 @@ func TestGuardEndsAFlood(t *testing.T) {
 		if s.Code != 1008 || s.Reason != faultMessageRate.Reason {
 			t.Fatalf("summary %+v", s)
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { return r.Stats().Pairs == 0 }, "the end")
+		testkit.Eventually(t, 10*time.Second, func() bool { return r.Stats().Pairs == 0 }, "the end")
 	})
 }

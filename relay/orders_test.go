@@ -39,7 +39,7 @@ func TestEnd(t *testing.T) {
 		if !r.End(mine, 1012, "service restart", 10*time.Second) {
 			t.Fatalf("End did not find pair %d", mine)
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { return all(t, r)[mine].Leaving }, "order to arrive")
+		testkit.Eventually(t, 10*time.Second, func() bool { return all(t, r)[mine].Leaving }, "order to arrive")
 		r.End(mine, 1000, "too late", 10*time.Second)
 		send(t, a.backend, frame[500:])
 		expect(t, a.client, string(frame[500:])+string(appendClose(nil, Client, 1012, "service restart")))
