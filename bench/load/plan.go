@@ -21,6 +21,13 @@ const (
 // Scenarios lists the names that Plan.Scenario may have.
 var Scenarios = []string{PingPong, Churn, Idle, Paced, Push, Storm}
 
+// What Plan.TLS may be beside empty: every connection has a whole handshake, or
+// all but the first of a worker resume a session by its ticket.
+const (
+	TLSFull   = "full"
+	TLSResume = "resume"
+)
+
 // maxSize bounds a message in bytes.
 const maxSize = 64 << 20
 
@@ -38,6 +45,7 @@ type Plan struct {
 	Duration time.Duration    // measured; for idle: how long memory may settle
 	Grace    time.Duration    // for opening, and for answers still due at the end
 	Watch    int              // pid of the balancer, whose CPU time and memory are read; 0: none
+	TLS      string           // for package wss: full or resume; "" here
 	Victim   netip.AddrPort   // storm: the backend whose sockets are to die
 }
 

@@ -21,6 +21,9 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 	if err := p.Validate(); err != nil {
 		return Result{}, err
 	}
+	if p.TLS != "" {
+		return Result{}, fmt.Errorf("run %s: tls %q; this generator speaks none, package wss does", p.Scenario, p.TLS)
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.Limit())
 	defer cancel()
 	r := &run{plan: &p, base: time.Now(), opened: make(chan error, p.Threads), start: make(chan struct{}), sampled: make(chan struct{})}

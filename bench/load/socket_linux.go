@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/bench/internal/epoll"
+	"github.com/holdfast-lb/holdfast/bench/internal/wire"
 )
 
 // state is how far a socket has come.
@@ -167,7 +168,7 @@ func (w *worker) take(s *socket, b []byte) {
 			s.answer = append(s.answer, b...)
 			b = s.answer
 		}
-		size, err := checkAnswer(b)
+		size, err := wire.CheckAnswer(b)
 		switch {
 		case err != nil:
 			w.end(s, err)

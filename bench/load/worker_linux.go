@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/bench/internal/epoll"
+	"github.com/holdfast-lb/holdfast/bench/internal/wire"
 )
 
 const (
@@ -67,10 +68,10 @@ func newWorker(p *Plan, base time.Time, sockets []*socket) (*worker, error) {
 	}
 	w := &worker{
 		plan: p, poller: poller, base: base, sockets: sockets, buf: make([]byte, readBytes),
-		hello: handshake(p.Targets[0].String(), p.Path), source: sockets[0].index,
+		hello: wire.Handshake(p.Targets[0].String(), p.Path), source: sockets[0].index,
 	}
-	w.message, w.echo = message(p.Size)
-	w.bye, w.byeEcho = farewell()
+	w.message, w.echo = wire.Message(p.Size)
+	w.bye, w.byeEcho = wire.Farewell()
 	return w, nil
 }
 

@@ -32,6 +32,7 @@ type Setup struct {
 	Files    int      // descriptors that a process may have
 	Routes   int      // routes beside the one for everything, /r/1/ and so on
 	Reloads  bool     // Process.Reload is going to be called
+	TLS      bool     // the balancer ends TLS; see certificate.go
 
 	generation int // of the configuration, counted by reloads
 }
@@ -65,8 +66,12 @@ func (s Setup) ModuleDir() string {
 
 // Modules are what Apache needs for this work.
 func (s Setup) Modules() []string {
-	return []string{"mpm_event", "authz_core", "slotmem_shm", "proxy", "proxy_http", "proxy_hcheck",
+	m := []string{"mpm_event", "authz_core", "slotmem_shm", "proxy", "proxy_http", "proxy_hcheck",
 		"proxy_balancer", "lbmethod_bybusyness"}
+	if s.TLS {
+		m = append(m, "ssl")
+	}
+	return m
 }
 
 // MaxConn is how many proxied connections fit into the descriptors, with some
@@ -172,6 +177,11 @@ func Configure(name string, s Setup) (string, error) {
 	t, err := template.ParseFS(templates, p.config+".tmpl")
 	if err != nil {
 		return "", fmt.Errorf("configure %s: %w", name, err)
+	}
+	if s.TLS {
+		if err := writeCertificate(s.Dir); err != nil {
+			return "", fmt.Errorf("configure %s: %w", name, err)
+		}
 	}
 	path := filepath.Join(s.Dir, p.config)
 	f, err := os.Create(path)

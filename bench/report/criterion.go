@@ -25,6 +25,7 @@ var Criteria = []Criterion{
 	{Scenario: "large-64k", Against: "haproxy", AtLeast: 3.0},
 	{Scenario: "idle", AtMost: 3000},
 	{Scenario: "idle", Against: "haproxy", AtMost: 0.4},
+	{Scenario: "idle-wss", Against: "haproxy", AtMost: 0.7},
 	{Scenario: "get", Against: "haproxy", AtLeast: 1.0},
 }
 

@@ -1,69 +1,158 @@
 package wss
 
 import (
-	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-lb/holdfast/bench/backend"
+	"github.com/holdfast-lb/holdfast/bench/internal/wire"
+	"github.com/holdfast-lb/holdfast/bench/load"
 )
 
-// echoes answers a handshake and sends frames of up to 125 bytes back without
-// their masks of zeroes.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// echoes answers a handshake and then lets package backend's Echo answer.
 func echoes(w http.ResponseWriter, _ *http.Request) {
-	c, rw, err := http.NewResponseController(w).Hijack()
+	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	defer c.Close()
-	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
-	for r := bufio.NewReader(rw); ; {
-		head := make([]byte, 6)
-		if _, err := io.ReadFull(r, head); err != nil {
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " + wire.Accept + "\r\n\r\n")); err != nil {
+		return
+	}
+	var e backend.Echo
+	for buf := make([]byte, backend.Headroom+4096); !e.Closed(); {
+		n, err := c.Read(buf[backend.Headroom:])
+		if err != nil {
 			return
 		}
-		b := make([]byte, int(head[1]&0x7f))
-		if _, err := io.ReadFull(r, b); err != nil {
+		out, err := e.Feed(buf, n)
+		if err != nil {
 			return
 		}
-		_, _ = c.Write(append([]byte{head[0], head[1] & 0x7f}, b...))
+		if _, err := c.Write(out); err != nil {
+			return
+		}
 	}
 }
 
-func TestScenarios(t *testing.T) {
+// certificate is cheaper to use than the RSA one of httptest.
+func certificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)} // no session outlives it
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// serve starts a TLS server for as long as t and returns a short plan for it.
+func serve(t *testing.T, c *tls.Config) load.Plan {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("usage is read from /proc")
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(echoes))
-	server.TLS = &tls.Config{}
+	c.Certificates = []tls.Certificate{certificate(t)}
+	server.TLS, server.Config.ErrorLog = c, log.New(io.Discard, "", 0)
 	server.StartTLS()
-	defer server.Close()
-	p := Plan{Target: server.Listener.Addr().String(), Pid: os.Getpid(), Sockets: 20, Size: 64, Warmup: 10 * time.Millisecond, Duration: 200 * time.Millisecond}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	r, err := PingPong(ctx, p)
-	if err != nil || r.Trips <= 0 {
-		t.Errorf("ping-pong: %+v, %v", r, err)
-	}
-	if _, err := Idle(ctx, p); err != nil {
-		t.Errorf("idle: %v", err)
-	}
-	p.Target = "127.0.0.1:1"
-	if _, err := PingPong(ctx, p); err == nil {
-		t.Error("a balancer that is not there was measured")
-	}
+	t.Cleanup(server.Close)
+	p := load.Default()
+	p.Targets = []netip.AddrPort{server.Listener.Addr().(*net.TCPAddr).AddrPort()}
+	p.Sockets, p.TLS, p.Watch = 4, load.TLSFull, os.Getpid()
+	p.Warmup, p.Duration, p.Grace = 50*time.Millisecond, 300*time.Millisecond, 20*time.Second
+	return p
 }
 
-func TestFrames(t *testing.T) {
-	for size, head := range map[int]int{1: 2, 125: 2, 126: 4, 65535: 4} {
-		message, echo := frames(size)
-		if len(echo) != head+size || len(message) != len(echo)+4 || message[1] != echo[1]|0x80 {
-			t.Errorf("%d bytes: a message of %d, an echo of %d", size, len(message), len(echo))
+// patient runs p until the machine lets the generator measure, longer each time.
+func patient(t *testing.T, p load.Plan) (r load.Result, err error) {
+	t.Helper()
+	for range 6 {
+		r, err = Run(t.Context(), p)
+		if !errors.Is(err, load.ErrBusy) && (err != nil || r.Ops+r.Errors > 0) {
+			break
 		}
+		t.Logf("again: %v, %+v", err, r)
+		p.Duration *= 2
+	}
+	return r, err
+}
+
+func TestRun(t *testing.T) {
+	plan := serve(t, &tls.Config{})
+	f := func(scenario, kind string, check func(load.Result) bool) {
+		t.Helper()
+		p := plan
+		p.Scenario, p.TLS = scenario, kind
+		r, err := patient(t, p)
+		if err != nil {
+			t.Fatalf("%s, %s: %v", scenario, kind, err)
+		}
+		if r.Errors != 0 || r.Ops == 0 || r.Rate == 0 || !check(r) {
+			t.Errorf("%s, %s: unexpected result %+v", scenario, kind, r)
+		}
+	}
+	measured := func(r load.Result) bool {
+		return r.Latency.P50 > 0 && r.Latency.P50 <= r.Latency.P99 && r.MachineCPU > 0
+	}
+	f(load.PingPong, load.TLSFull, measured)
+	f(load.Churn, load.TLSFull, measured)
+	f(load.Churn, load.TLSResume, measured)
+	f(load.Idle, load.TLSFull, func(r load.Result) bool { return r.Ops == 4 && r.Memory != nil })
+}
+
+// What would not compare is an error, not a figure.
+func TestRunRefuses(t *testing.T) {
+	f := func(c *tls.Config, change func(*load.Plan), want string) {
+		t.Helper()
+		p := serve(t, c)
+		change(&p)
+		r, err := patient(t, p)
+		if err == nil && r.Errors > 0 {
+			err = errors.New(r.FirstError)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+	}
+	f(&tls.Config{MaxVersion: tls.VersionTLS12}, func(*load.Plan) {}, "agreed on TLS 1.2")
+	f(&tls.Config{SessionTicketsDisabled: true}, func(p *load.Plan) { p.Scenario, p.TLS = load.Churn, load.TLSResume }, "session resumed: false")
+	f(&tls.Config{}, func(p *load.Plan) { p.Scenario = load.Paced }, "paced over TLS")
+	f(&tls.Config{}, func(p *load.Plan) { p.TLS = "half" }, `tls "half"`)
+	f(&tls.Config{}, func(p *load.Plan) { p.Targets[0] = netip.MustParseAddrPort("127.0.0.1:1") }, "refused")
+}
+
+func TestRunCancelled(t *testing.T) {
+	p := serve(t, &tls.Config{})
+	p.Duration = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if _, err := Run(ctx, p); err == nil || !strings.Contains(err.Error(), "context canceled") {
+		t.Errorf("want a cancelled run, got error %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func TestChoose(t *testing.T) {
 // The generator's process gets the plan that was made for it.
 func TestLoadArgs(t *testing.T) {
 	p := load.Default()
-	p.Scenario, p.Sockets, p.Watch = load.Paced, 7, 42
+	p.Scenario, p.Sockets, p.Watch, p.TLS = load.Paced, 7, 42, load.TLSResume
 	p.Targets = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:80"), netip.MustParseAddrPort("127.0.0.1:81")}
 	c := loadCommand()
 	if err := c.ParseFlags(loadArgs(p)); err != nil {
@@ -67,6 +67,7 @@ func TestLoadArgs(t *testing.T) {
 	}
 	f("sockets", "7")
 	f("watch", "42")
+	f("tls", load.TLSResume)
 	f("target", "[127.0.0.1:80,127.0.0.1:81]")
 	f("duration", p.Duration.String())
 }

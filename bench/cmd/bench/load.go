@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/bench/load"
+	"github.com/holdfast-lb/holdfast/bench/wss"
 )
 
 // loadCommand runs one measurement and prints its result as JSON.
@@ -29,7 +30,11 @@ func loadCommand() *cobra.Command {
 				}
 				p.Targets = append(p.Targets, at)
 			}
-			r, err := load.Run(cmd.Context(), p)
+			run := load.Run
+			if p.TLS != "" {
+				run = wss.Run
+			}
+			r, err := run(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -49,6 +54,7 @@ func loadCommand() *cobra.Command {
 	f.DurationVar(&p.Warmup, "warmup", p.Warmup, "time before the measured time")
 	f.DurationVar(&p.Duration, "duration", p.Duration, "measured time; idle: how long memory may settle")
 	f.DurationVar(&p.Grace, "grace", p.Grace, "for opening the sockets, and for answers due at the end")
+	f.StringVar(&p.TLS, "tls", p.TLS, "pingpong, churn, idle: speak TLS; full: a whole handshake for every connection, resume: sessions are resumed")
 	f.TextVar(&p.Victim, "victim", netip.AddrPort{}, "storm: the bench backend whose sockets are to end")
 	f.IntVar(&p.Watch, "watch", p.Watch, "pid of the balancer: read its CPU time and memory")
 	return quiet(c)
@@ -65,7 +71,7 @@ func loadArgs(p load.Plan) []string {
 		"--sockets", strconv.Itoa(p.Sockets), "--size", strconv.Itoa(p.Size), "--rate", strconv.Itoa(p.Rate),
 		"--threads", strconv.Itoa(p.Threads), "--sources", strconv.Itoa(p.Sources),
 		"--warmup", p.Warmup.String(), "--duration", p.Duration.String(), "--grace", p.Grace.String(),
-		"--watch", strconv.Itoa(p.Watch),
+		"--watch", strconv.Itoa(p.Watch), "--tls", p.TLS,
 	}
 	if p.Victim.IsValid() {
 		args = append(args, "--victim", p.Victim.String())

@@ -137,6 +137,8 @@ func (r *runner) skip(s scenario, name string) string {
 		return wrk.ErrMissing.Error()
 	case s.reload && name == peers.None:
 		return "there is nothing to reload"
+	case s.plan.TLS != "" && name == peers.None:
+		return "the backends speak no TLS, which is the balancer's work here"
 	case s.plan.Scenario == load.Push && r.threads > 1:
 		return "the backend pushes within one loop, so --load-threads must be 1"
 	case len(s.only) > 0 && !slices.Contains(s.only, name):
@@ -181,7 +183,7 @@ func (r *runner) start(ctx context.Context, name, dir string, s scenario) (p *pe
 		return nil, "", err
 	}
 	setup := peers.Setup{
-		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload,
+		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload, TLS: s.plan.TLS != "",
 		Threads: balancerThreads, Files: int(min(descriptors(), enoughFiles)),
 	}
 	p, err = peers.Start(ctx, name, r.programs[name], setup)

@@ -73,6 +73,17 @@ func scenarios(d time.Duration, threads int) []scenario {
 			s.plan.Scenario, s.plan.Sockets, s.plan.Grace = load.Idle, 9000, 30*time.Second
 			s.plan.Warmup, s.plan.Duration = 0, 3*time.Second // settles; nothing is counted
 		}),
+		make("pingpong-wss", "As pingpong, over TLS.", report.Rate, func(s *scenario) { s.plan.TLS = load.TLSFull }),
+		make("churn-wss", "As churn, over TLS: a whole handshake for each.", report.Rate, func(s *scenario) {
+			s.plan.Scenario, s.plan.Sockets, s.plan.TLS = load.Churn, 64, load.TLSFull
+		}),
+		make("churn-wss-resumed", "As churn, over TLS: each resumes a session by a ticket.", report.Rate, func(s *scenario) {
+			s.plan.Scenario, s.plan.Sockets, s.plan.TLS = load.Churn, 64, load.TLSResume
+		}),
+		make("idle-wss", "As idle, over TLS, with 4,000 sockets.", report.Memory, func(s *scenario) {
+			s.plan.Scenario, s.plan.Sockets, s.plan.Grace, s.plan.TLS = load.Idle, 4000, 30*time.Second, load.TLSFull
+			s.plan.Warmup, s.plan.Duration = 0, 3*time.Second // settles; nothing is counted
+		}),
 		make("get", "Small GETs over 100 kept-alive connections, by wrk.", report.Rate, func(s *scenario) {
 			s.plan.Sockets, s.web = 100, &web{path: "/"}
 		}),

@@ -1,4 +1,4 @@
-package load
+package wire
 
 import (
 	"encoding/binary"
@@ -11,9 +11,9 @@ const (
 	maskBit   = 0x80
 )
 
-// message returns a client's binary frame with size bytes of payload, masked
+// Message returns a client's binary frame with size bytes of payload, masked
 // with a key of zero, and the frame that its echo must be.
-func message(size int) (sent, echoed []byte) {
+func Message(size int) (sent, echoed []byte) {
 	payload := make([]byte, size)
 	for i := range payload {
 		payload[i] = byte(i*7 + i>>8)
@@ -21,9 +21,9 @@ func message(size int) (sent, echoed []byte) {
 	return frame(finBinary, payload)
 }
 
-// farewell returns a client's Close frame with status 1000 (section 7.4.1)
+// Farewell returns a client's Close frame with status 1000 (section 7.4.1)
 // and the answer to it.
-func farewell() (sent, echoed []byte) {
+func Farewell() (sent, echoed []byte) {
 	return frame(finClose, binary.BigEndian.AppendUint16(nil, 1000))
 }
 
