@@ -41,6 +41,19 @@ type Backend struct {
 	LastProbe      *Probe    `json:"last_probe,omitempty"`
 	Drain          *Drain    `json:"drain,omitempty"` // how far a drain has come
 	Ejected        *Ejection `json:"ejected,omitempty"`
+	// Report is what the backend says of itself; nil: nothing that is believed.
+	Report *LoadReport `json:"report,omitempty"`
+}
+
+// AsksDrain tells that the backend itself wants to be drained.
+func (b *Backend) AsksDrain() bool { return b.Report != nil && b.Report.Drain }
+
+// LoadReport is how full a backend says that it is.
+type LoadReport struct {
+	Load     *float64  `json:"load"`     // 0 to 1; nil: not told
+	Capacity int       `json:"capacity"` // 0: not told
+	Drain    bool      `json:"drain"`    // it wants to be drained
+	At       time.Time `json:"at"`
 }
 
 // Ejection is why live traffic keeps new sockets and requests from a backend.

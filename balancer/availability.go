@@ -31,7 +31,8 @@ func (m Mode) String() string {
 }
 
 // Four bits of a State's word say why a backend may not be picked. No bit
-// set: it may.
+// set: it may. Drain and maintenance together are neither: the operator wants
+// the backend, and it asks to be drained itself.
 const (
 	bitDown        uint64 = 1 << 63
 	bitDrain       uint64 = 1 << 62
@@ -42,23 +43,26 @@ const (
 	statusBits = bitDown | bitEjected | modeBits
 )
 
-// bits is how a mode is written in a State's word.
-func (m Mode) bits() uint64 {
-	switch m {
-	case Drain:
+// bits is how a mode is written in the word of a State that asks to be drained,
+// or does not.
+func (m Mode) bits(asksDrain bool) uint64 {
+	switch {
+	case m == Drain:
 		return bitDrain
-	case Maintenance:
+	case m == Maintenance:
 		return bitMaintenance
+	case asksDrain:
+		return modeBits
 	}
 	return 0
 }
 
 // modeOf reads the mode back.
 func modeOf(word uint64) Mode {
-	switch {
-	case word&bitMaintenance != 0:
+	switch word & modeBits {
+	case bitMaintenance:
 		return Maintenance
-	case word&bitDrain != 0:
+	case bitDrain:
 		return Drain
 	}
 	return Ready
@@ -71,15 +75,16 @@ const (
 	// barPanic is the rule below the panic floor: ejections are ignored.
 	barPanic = statusBits &^ bitEjected
 	// barMode is `when_all_down: try`, once no backend is usable: health is
-	// ignored. The operator's word never is.
+	// ignored. The operator's word never is, nor a backend's own.
 	barMode = modeBits
 )
 
 // usable combines the axes, health (by probes and by live traffic) and mode,
 // under a bar:
 //
-//	mode          up     up, ejected                  down
-//	ready         yes    under barPanic and barMode   only under barMode
-//	drain         no     no                           no
-//	maintenance   no     no                           no
+//	mode                      up     up, ejected                  down
+//	ready                     yes    under barPanic and barMode   only under barMode
+//	ready, asks for a drain   no     no                           no
+//	drain                     no     no                           no
+//	maintenance               no     no                           no
 func usable(word, bar uint64) bool { return word&bar == 0 }

@@ -3,10 +3,10 @@ package balancer
 import "testing"
 
 func TestUsable(t *testing.T) {
-	f := func(up bool, mode Mode, want, wantWhenAllDown bool) {
+	f := func(up bool, mode Mode, asksDrain, want, wantWhenAllDown bool) {
 		t.Helper()
 		s := newState(Key{}, up, "", epoch)
-		s.setStatus(modeBits, mode.bits())
+		s.setStatus(modeBits, mode.bits(asksDrain))
 		s.word.Add(3*oneSocket + 2*oneHandshake + oneRequest)
 		word := s.word.Load()
 		if got := usable(word, barUnusable); got != want {
@@ -19,12 +19,16 @@ func TestUsable(t *testing.T) {
 			t.Errorf("up=%v %s reads back as up=%v %s", up, mode, s.Up(), s.Mode())
 		}
 	}
-	f(true, Ready, true, true)
-	f(true, Drain, false, false)
-	f(true, Maintenance, false, false)
-	f(false, Ready, false, true)
-	f(false, Drain, false, false)
-	f(false, Maintenance, false, false)
+	f(true, Ready, false, true, true)
+	f(true, Drain, false, false, false)
+	f(true, Maintenance, false, false, false)
+	f(false, Ready, false, false, true)
+	f(false, Drain, false, false, false)
+	f(false, Maintenance, false, false, false)
+	f(true, Ready, true, false, false)
+	f(false, Ready, true, false, false)
+	f(true, Drain, true, false, false)
+	f(true, Maintenance, true, false, false)
 }
 
 func TestModeString(t *testing.T) {

@@ -40,6 +40,12 @@
 // lets begin in a second is rate.go's; with such a limit a pick reads the clock
 // and writes the meters of the pool and of the backend too.
 //
+// # What backends say
+//
+// In a pool that listens, a backend's own account of how full it is, one word
+// beside the State's, takes from its weight, bounds its leases, or takes it out:
+// report.go.
+//
 // # Live traffic
 //
 // What a use showed of its backend is told to [Backend.Report], and a backend on

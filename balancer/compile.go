@@ -57,6 +57,8 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 		rate:  newRate(c.Limits.HandshakesPerSecond),
 		begun: r.meter(name),
 		each:  newRate(c.Limits.HandshakesPerSecondPerBackend),
+
+		reports: c.Health.LoadReports,
 	}
 	if c := c.Passive; c != nil {
 		p.passive = &passive{failures: uint64(max(1, c.Failures)), window: c.Window, eject: c.Eject, percent: c.MaxEjectedPercent}
@@ -66,6 +68,7 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 		return nil, fmt.Errorf("%s.balance: %q is not known, use one of least_conn, p2c, round_robin, random, hash, first",
 			path, c.Balance)
 	}
+	p.weighs = p.reports && (p.balance == leastConn || p.balance == powerOfTwo)
 	if len(c.Backends) == 0 {
 		return nil, fmt.Errorf("%s.backends: there are none, write at least one", path)
 	}

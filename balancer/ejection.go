@@ -85,6 +85,8 @@ const (
 	Withheld                     // would have been ejected, but too many are: max_ejected_percent
 	PanicBegan                   // ejections leave less than half: they are ignored
 	PanicEnded
+	DrainAsked     // the backend's own report asks for a drain
+	DrainWithdrawn // it does so no longer
 )
 
 // OnChange names the function that hears of changes. It is called under the
@@ -160,7 +162,7 @@ func (r *Registry) endEjection(key Key, s *State) {
 	s.traffic.ejection.timer = nil
 	s.traffic.outcomes.clear()
 	p := r.live[key]
-	if p != nil && s.Up() && s.Mode() == Ready {
+	if p != nil && s.Up() && s.word.Load()&modeBits == 0 {
 		p.rise(s)
 	}
 	s.setStatus(bitEjected, 0)

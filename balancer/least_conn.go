@@ -40,8 +40,11 @@ func (p *Pool) pickLeastConn(a *ask) *member {
 // to their weight, wherever they stand, so that requests that come one at a
 // time are spread by weight too.
 func (p *Pool) lightest(a *ask) (best *member, word uint64) {
-	if a.now != 0 {
+	switch {
+	case a.now != 0:
 		return p.lightestOnRamp(a)
+	case a.weighs:
+		return p.lightestOf(a, 0)
 	}
 	var (
 		load   uint64 // best's leases

@@ -37,7 +37,7 @@ func (p *Pool) lighterOfTwo(a *ask) (one *member, word uint64) {
 			one, word = m, w
 			continue
 		}
-		if active(w)*p.weighed(one, a) < active(word)*p.weighed(m, a) {
+		if p.load(w, a)*p.weighed(one, word, a) < p.load(word, a)*p.weighed(m, w, a) {
 			return m, w
 		}
 		return one, word

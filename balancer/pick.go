@@ -27,7 +27,8 @@ type Query struct {
 //
 // Pick does not block, allocate or lock. It keeps neither q nor tried.
 func (p *Pool) Pick(q *Query, tried *Tried) (Lease, error) {
-	a := ask{unit: q.Kind.unit(), bar: p.bar(), now: p.rampClock(), hash: q.Hash, tried: tried, patient: q.Patient}
+	a := ask{unit: q.Kind.unit(), bar: p.bar(), now: p.rampClock(), hash: q.Hash, tried: tried, patient: q.Patient,
+		reports: p.reports, weighs: p.weighs}
 	if q.Kind == Socket && (p.rate.interval|p.each.interval) != 0 {
 		a.each, a.at = p.each, p.clock.now()
 		if !p.rate.take(p.begun, a.at) {
@@ -70,6 +71,8 @@ type ask struct {
 	hash  uint64 // Query.Hash
 	tried *Tried
 
+	reports, weighs bool // Pool's
+
 	each    rate  // of handshakes, if this is one
 	at      int64 // the time, if each is set
 	patient bool
@@ -77,11 +80,16 @@ type ask struct {
 
 // admits reports whether m, whose State's word is w, may get one more lease.
 func (m *member) admits(a *ask, w uint64) bool {
-	return m.hasRoom(a, w) && a.each.wait(&m.state.begun, a.at) == 0
+	return m.hasPlace(a, w) && (!a.reports || m.state.holds(w)) && a.each.wait(&m.state.begun, a.at) == 0
 }
 
 // hasRoom is admits whatever the rate of handshakes.
 func (m *member) hasRoom(a *ask, w uint64) bool {
+	return m.hasPlace(a, w) && (!a.reports || m.state.holds(w))
+}
+
+// hasPlace is hasRoom as far as the configuration knows.
+func (m *member) hasPlace(a *ask, w uint64) bool {
 	return usable(w, a.bar) && active(w) < uint64(m.limit) && !a.tried.Has(m.backend)
 }
 
@@ -117,7 +125,8 @@ func (m *member) take(a *ask) bool {
 // isFull reports whether the limit is all that keeps m from being picked.
 func (m *member) isFull(a *ask) bool {
 	w := m.state.word.Load()
-	return usable(w, a.bar) && !a.tried.Has(m.backend) && active(w) >= uint64(m.limit)
+	return usable(w, a.bar) && !a.tried.Has(m.backend) &&
+		(active(w) >= uint64(m.limit) || a.reports && !m.state.holds(w))
 }
 
 // isPaced reports whether the rate of handshakes is all that keeps m from being
@@ -170,7 +179,7 @@ func (p *Pool) HandshakeRate() float64 {
 // Wait is how long it takes until the rates allow another handshake at some
 // usable backend that has room; 0: they do, or none is and has.
 func (p *Pool) Wait() time.Duration {
-	a := ask{bar: p.bar(), each: p.each, at: p.clock.now()}
+	a := ask{bar: p.bar(), each: p.each, at: p.clock.now(), reports: p.reports}
 	least := time.Duration(-1)
 	for i := range p.members {
 		m := &p.members[i]

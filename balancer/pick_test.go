@@ -243,6 +243,14 @@ func TestPickDoesNotAllocate(t *testing.T) {
 			}
 			f("first attempt", nil)
 			f("retry", p.Backends()[0])
+
+			c.Health.LoadReports = true
+			r, listens := compiled(t, c)
+			p = listens
+			for i, b := range p.Backends() {
+				r.SetReport(b.Key(), &LoadReport{Load: float64(i%3)/2 - 0.5, Capacity: 100, Drain: i == 2})
+			}
+			f("with load reports", nil)
 		}
 	})
 }
@@ -271,6 +279,9 @@ func BenchmarkPick(b *testing.B) {
 			_, p := compiled(b, c)
 			for _, m := range p.members {
 				m.state.word.Store(100 * oneSocket)
+				if c.Health.LoadReports {
+					m.state.report.Store((&LoadReport{Load: -1, Capacity: 1000}).word())
+				}
 			}
 			cookie := p.Backends()[1].StickyID()
 			loop := func(next func() bool) {
@@ -297,6 +308,8 @@ func BenchmarkPick(b *testing.B) {
 	for _, balance := range balances {
 		f(balance, config.Pool{Balance: balance})
 	}
+	f("least_conn_reports", config.Pool{Health: config.Health{LoadReports: true}})
+	f("p2c_reports", config.Pool{Balance: "p2c", Health: config.Health{LoadReports: true}})
 	f("sticky_table", config.Pool{Sticky: byQuery()})
 	f("sticky_cookie", config.Pool{Sticky: byCookie("")})
 }

@@ -55,6 +55,9 @@ type Pool struct {
 	begun *meter // for rate; all generations of the pool have the same
 	each  rate   // of handshakes for each backend
 
+	reports bool // health.load_reports: its backends may say how full they are
+	weighs  bool // the algorithm goes by that
+
 	members  []member // the backends once more, as a pick wants to read them
 	rotation *rotation
 	dice     dice

@@ -39,7 +39,7 @@ func (p *Pool) anyOf(a *ask) (chosen *member, word uint64) {
 		if !m.admits(a, w) {
 			continue
 		}
-		mine := p.weighed(m, a)
+		mine := p.weighed(m, w, a)
 		weight += mine
 		if rand.Uint64N(weight) < mine {
 			chosen, word = m, w

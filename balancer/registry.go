@@ -116,6 +116,9 @@ func (r *Registry) Commit(ps *Pools) {
 			if p.passive == nil {
 				b.state.pardon()
 			}
+			if !p.reports {
+				r.setReport(p, b.state, nil)
+			}
 			r.live[b.key] = p
 		}
 		p.resumeRamps()
@@ -196,12 +199,22 @@ func (r *Registry) SetMode(key Key, mode Mode) bool {
 	if was == Maintenance && mode != Maintenance {
 		s.setHealth(p.startsUp, p.firstWhy(), time.Now())
 	}
-	if mode == Ready && was != Ready && s.Up() {
-		p.rise(s)
+	if mode == Maintenance {
+		r.setReport(p, s, nil) // nobody asks it any more
 	}
-	s.setStatus(modeBits, mode.bits())
+	p.setMode(s, mode)
 	r.weighPanic(p)
 	return true
+}
+
+// setMode brings the mode of s, a member of p, and its own wish into its word.
+// The caller holds Registry.mu.
+func (p *Pool) setMode(s *State, mode Mode) {
+	was, next := s.word.Load()&modeBits, mode.bits(s.AsksDrain())
+	if was != 0 && next == 0 && s.Up() {
+		p.rise(s)
+	}
+	s.setStatus(modeBits, next)
 }
 
 // Counts are the leases out of a backend, retired or not. ok is false if

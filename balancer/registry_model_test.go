@@ -33,6 +33,8 @@ type modelBackend struct {
 	initial bool
 	probed  bool
 	mode    Mode
+	reports bool // it is listened to
+	report  *LoadReport
 }
 
 // drawPools is a configuration over few addresses, so that they come, go and
@@ -61,6 +63,8 @@ func drawPools(t *rapid.T) map[string]config.Pool {
 			Health: config.Health{
 				Type:    rapid.SampledFrom([]string{"", "http"}).Draw(t, "checks"),
 				Initial: rapid.SampledFrom([]string{"up", "down"}).Draw(t, "initial"),
+
+				LoadReports: rapid.Bool().Draw(t, "load reports"),
 			},
 		}
 		if rapid.Bool().Draw(t, "sticky") {
@@ -96,6 +100,9 @@ func (m *model) Reload(t *rapid.T) {
 			b.probed = c.Health.Type != ""
 			b.initial = !b.probed || c.Health.Initial == "up"
 			b.up = b.up || !b.probed
+			if b.reports = c.Health.LoadReports; !b.reports {
+				b.report = nil
+			}
 			live[key] = b
 		}
 	}
@@ -135,7 +142,7 @@ func (m *model) Pick(t *rapid.T) {
 		}
 	}
 	bar := barUnusable
-	if p.tryAny && !slices.ContainsFunc(p.Backends(), func(b *Backend) bool { return b.State().Up() && b.State().Mode() == Ready }) {
+	if p.tryAny && !slices.ContainsFunc(p.Backends(), func(b *Backend) bool { return b.State().Up() && b.State().Mode() == Ready && !b.State().AsksDrain() }) {
 		bar = barMode
 	}
 	usableOnes, roomy := 0, map[*Backend]bool{}
@@ -143,6 +150,9 @@ func (m *model) Pick(t *rapid.T) {
 		if usable(b.State().word.Load(), bar) && !tried.Has(b) {
 			usableOnes++
 			roomy[b] = b.MaxConnections() == 0 || m.held(b.Key()) < b.MaxConnections()
+			if now := m.live[b.Key()]; p.reports && now != nil && now.report != nil && now.report.Capacity > 0 {
+				roomy[b] = roomy[b] && m.held(b.Key()) < now.report.Capacity
+			}
 			if !roomy[b] {
 				delete(roomy, b)
 			}
@@ -236,6 +246,29 @@ func (m *model) SetMode(t *rapid.T) {
 			b.up = b.initial
 		}
 		b.mode = mode
+		if mode == Maintenance {
+			b.report = nil
+		}
+	}
+}
+
+func (m *model) SetReport(t *rapid.T) {
+	key := m.anyKey(t)
+	var report *LoadReport
+	if rapid.Bool().Draw(t, "says something") {
+		report = &LoadReport{
+			Load:     rapid.SampledFrom([]float64{-1, 0, 0.5, 1}).Draw(t, "load"),
+			Capacity: rapid.IntRange(0, 3).Draw(t, "capacity"),
+			Drain:    rapid.Bool().Draw(t, "drain"),
+		}
+	}
+	b := m.live[key]
+	taken := b != nil && b.reports && b.mode != Maintenance
+	if got := m.r.SetReport(key, report); got != taken {
+		t.Fatalf("report taken: %v, want %v", got, taken)
+	}
+	if taken {
+		b.report = report
 	}
 }
 
@@ -269,6 +302,9 @@ func (m *model) Check(t *rapid.T) {
 		b := m.live[s.Key()]
 		if s.Retired != (b == nil) {
 			t.Fatalf("%+v: retired %v", s.Key(), s.Retired)
+		}
+		if b != nil && s.Report != b.report {
+			t.Fatalf("%+v: report %+v, want %+v", s.Key(), s.Report, b.report)
 		}
 		if b != nil && (s.Up != b.up || s.Mode != b.mode) {
 			t.Fatalf("%+v: up %v, %s, want %v, %s", s.Key(), s.Up, s.Mode, b.up, b.mode)

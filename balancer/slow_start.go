@@ -50,7 +50,7 @@ func (c clock) now() int64 { return int64(time.Since(c.epoch)) + 1 }
 // parts is how much of m's weight counts at that time, of whole.
 func (p *Pool) parts(m *member, now int64) uint64 {
 	began := m.state.ramp.Load()
-	if began == 0 {
+	if began == 0 || now == 0 {
 		return whole
 	}
 	age := now - began
@@ -69,12 +69,28 @@ func (p *Pool) passesOver(m *member, a *ask) bool {
 	return parts < whole && rand.Uint64N(whole) >= parts
 }
 
-// weighed is m's weight so far, for comparison with others of the same pick.
-func (p *Pool) weighed(m *member, a *ask) uint64 {
-	if a.now == 0 {
-		return uint64(m.weight)
+// weighed is what m's weight counts in a pick that has read w as its word: the
+// part that it has on the ramp, and of that the part that its report leaves it.
+// It fits into 40 bits.
+func (p *Pool) weighed(m *member, w uint64, a *ask) uint64 {
+	weight := uint64(m.weight)
+	if a.now != 0 {
+		weight *= p.parts(m, a.now)
 	}
-	return uint64(m.weight) * p.parts(m, a.now)
+	if a.weighs {
+		weight *= m.state.spare(active(w))
+	}
+	return weight
+}
+
+// load is what a backend whose word is w carries, for comparison by weighed.
+// Where reports count, so does the lease to come: a full backend that has none
+// of ours would seem the lightest.
+func (p *Pool) load(w uint64, a *ask) uint64 {
+	if a.weighs {
+		return active(w) + 1
+	}
+	return active(w)
 }
 
 // lightestOnRamp is lightest while somebody is on the ramp: newcomers take part
@@ -108,14 +124,12 @@ func (p *Pool) lightestOf(a *ask, sum uint64) (best *member, word uint64) {
 		if !m.admits(a, w) {
 			continue
 		}
-		parts := p.parts(m, a.now)
-		so := uint64(m.weight) * parts
-		if parts < whole && sum != 0 && rand.Uint64N(sum) >= so {
+		if parts := p.parts(m, a.now); parts < whole && sum != 0 && rand.Uint64N(sum) >= uint64(m.weight)*parts {
 			continue
 		}
-		n := active(w)
+		n, so := p.load(w, a), p.weighed(m, w, a)
 		if best != nil {
-			mine, least := n*weight, load*so // 20 bits by 30
+			mine, least := n*weight, load*so // 20 bits by 40
 			if mine > least {
 				continue
 			}

@@ -23,6 +23,8 @@ type BackendStatus struct {
 	Reason  string    // of the ejection
 	Panic   bool      // the pool is below its panic floor: ejections are ignored
 
+	Report *LoadReport // what it says of itself, to be read only; nil: nothing
+
 	Counts // of leases, read together
 
 	Weight         int // 0 when retired
@@ -87,13 +89,17 @@ func statusOf(name string, s *State) BackendStatus {
 		Since:   v.since,
 		Counts:  countsOf(word),
 	}
+	status.Report = s.told
 	if word&bitEjected != 0 {
 		status.Ejected, status.Until, status.Reason = true, s.traffic.ejection.until, s.traffic.ejection.why
 	}
 	return status
 }
 
+// AsksDrain tells whether the backend itself wants to be drained.
+func (s *BackendStatus) AsksDrain() bool { return s.Report != nil && s.Report.Drain }
+
 // Usable reports whether new leases may be given to the backend.
 func (s *BackendStatus) Usable() bool {
-	return !s.Retired && s.Up && s.Mode == Ready && (!s.Ejected || s.Panic)
+	return !s.Retired && s.Up && s.Mode == Ready && !s.AsksDrain() && (!s.Ejected || s.Panic)
 }

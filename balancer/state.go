@@ -33,7 +33,9 @@ type State struct {
 	key     Key
 	proven  bool // was up before, or came to a pool that was at work; guarded by Registry.mu
 	traffic *traffic
-	_       [128 - 5*8 - 48 - 8]byte
+	report  atomic.Uint64 // what the backend says of itself, see report.go
+	told    *LoadReport   // the same for people; guarded by Registry.mu
+	_       [128 - 7*8 - 48 - 8]byte
 }
 
 // The three counts. Each kind of lease adds its unit to the word.
@@ -66,6 +68,8 @@ func newState(key Key, up bool, why string, at time.Time) *State {
 // reset makes the status that of a backend seen for the first time and leaves
 // the counts alone.
 func (s *State) reset(up bool, why string, at time.Time) {
+	s.told = nil
+	s.report.Store(0)
 	status := uint64(0)
 	if !up {
 		status = bitDown

@@ -43,7 +43,7 @@ func TestStateStatusAndCountsLeaveEachOtherAlone(t *testing.T) {
 	s := newState(Key{}, true, "new", epoch)
 	s.word.Add(3*oneSocket + 4*oneRequest)
 	s.setHealth(false, "refused", epoch)
-	s.setStatus(modeBits, Drain.bits())
+	s.setStatus(modeBits, Drain.bits(false))
 	if got, want := s.Counts(), (Counts{Sockets: 3, Requests: 4}); got != want {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}

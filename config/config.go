@@ -181,6 +181,9 @@ type Health struct {
 	Fall     int           `koanf:"fall"`
 	Initial  string        `koanf:"initial"` // down | up
 	Retries  int           `koanf:"retries"` // of one probe, on connection errors only
+	// LoadReports has backends say in their answers how full they are, and be
+	// believed.
+	LoadReports bool `koanf:"load_reports"`
 }
 
 // Shutdown bounds the farewell after SIGTERM.

@@ -160,7 +160,7 @@ func (v validator) healthUnused(path string, h Health) {
 	var unused []string
 	switch h.Type {
 	case "tcp":
-		unused = []string{"path", "expect", "retries"}
+		unused = []string{"path", "expect", "retries", "load_reports"}
 	case "websocket":
 		unused = []string{"expect", "retries"}
 	}

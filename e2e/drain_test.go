@@ -249,16 +249,20 @@ func startNamed(t *testing.T, n int) []string {
 	t.Helper()
 	var addrs []string
 	for i := range n {
-		name := fmt.Sprintf("b%d", i+1)
-		addrs = append(addrs, testkit.StartBackend(t, testkit.Upgrade(func(c *websocket.Conn) {
-			for {
-				if _, _, err := c.ReadMessage(); err != nil || c.WriteMessage(websocket.TextMessage, []byte(name)) != nil {
-					return
-				}
-			}
-		})).Addr)
+		addrs = append(addrs, testkit.StartBackend(t, named(fmt.Sprintf("b%d", i+1))).Addr)
 	}
 	return addrs
+}
+
+// named answers every message with a name.
+func named(name string) fasthttp.RequestHandler {
+	return testkit.Upgrade(func(c *websocket.Conn) {
+		for {
+			if _, _, err := c.ReadMessage(); err != nil || c.WriteMessage(websocket.TextMessage, []byte(name)) != nil {
+				return
+			}
+		}
+	})
 }
 
 // post sends a POST without a body to the admin address.

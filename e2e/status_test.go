@@ -25,6 +25,11 @@ type backendStatus struct {
 	Active  struct{ Sockets, Requests, Handshakes int }
 	Drain   *struct{ Sockets, Left, Closed, Forced int }
 	Ejected *struct{ Why string }
+	Report  *struct {
+		Load     *float64
+		Capacity int
+		Drain    bool
+	}
 }
 
 // backends returns the backends of a pool in the order of the configuration.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/announce"
@@ -22,6 +23,16 @@ type answer struct {
 	what string    // on success, in a few words
 	err  error     // nil: passed; put into words by why
 	at   time.Time // when the outcome was known, which may be before check returned
+
+	header http.Header // of the backend's answer, good or bad; nil: it gave none
+}
+
+// of adds the header of the answer that this was concluded from.
+func (a answer) of(resp *http.Response) answer {
+	if resp != nil {
+		a.header = resp.Header
+	}
+	return a
 }
 
 func passed(what string) answer { return answer{what: what, at: time.Now()} }

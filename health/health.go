@@ -15,6 +15,10 @@
 //     Close 1000. This is the one that finds a server which answers its health
 //     page and hangs on upgrades.
 //
+// With LoadReports a backend may say in the headers of its answers, whatever
+// their status, how full it is: report.go. An answer without them takes that
+// back, three intervals without an answer too.
+//
 // A backend over TLS is believed by a probe exactly if a request would believe
 // it. One deadline, Timeout, covers a whole probe from looking up the name to the
 // last byte that it waits for. No connection is kept from one probe to the
@@ -64,4 +68,7 @@ type Verdict struct {
 	Why     string        // outcome in a few words without addresses: "status 200", "connection refused"
 	At      time.Time     // when the probe had its answer
 	Latency time.Duration // from the probe's start to At
+	// Report is what the backend says of itself and is believed; nil: nothing.
+	// Nobody changes it.
+	Report *LoadReport
 }

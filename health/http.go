@@ -79,14 +79,14 @@ func (c *httpChecker) check(ctx context.Context) answer {
 	defer resp.Body.Close()
 	status := resp.StatusCode
 	if !c.expect.Has(status) {
-		return failed(finding(fmt.Sprintf("status %d, expected %s", status, c.text)))
+		return failed(finding(fmt.Sprintf("status %d, expected %s", status, c.text))).of(resp)
 	}
 	// The body counts too: a server that stalls halfway through its health
 	// page would stall on others.
 	if _, err := io.CopyN(io.Discard, resp.Body, maxProbeBody); err != nil && err != io.EOF {
-		return failed(err)
+		return failed(err).of(resp)
 	}
-	return passed(fmt.Sprintf("status %d", status))
+	return passed(fmt.Sprintf("status %d", status)).of(resp)
 }
 
 // retryConnectionErrors is a retryablehttp.CheckRetry: another attempt is worth

@@ -91,6 +91,7 @@ func (p *Prober) start(t Target, before *worker) *worker {
 	}
 	if before != nil && sameBackend(*before.target.Load(), t) {
 		w.last = before.last
+		w.hears = before.hears
 		w.machine = before.machine
 		w.machine.SetThresholds(t.Spec.Rise, t.Spec.Fall)
 	}

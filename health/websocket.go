@@ -53,13 +53,13 @@ func (c webSocketChecker) check(ctx context.Context) answer {
 	ws, resp, err := d.DialContext(ctx, c.url, http.Header{"User-Agent": {userAgent}})
 	defer func() { release() }()
 	if err != nil {
-		return failed(handshakeError(resp, endOf(ctx, err)))
+		return failed(handshakeError(resp, endOf(ctx, err))).of(resp)
 	}
 	defer ws.Close()
 	if err := ping(ctx, ws); err != nil {
-		return failed(endOf(ctx, err))
+		return failed(endOf(ctx, err)).of(resp)
 	}
-	a := passed("pong received")
+	a := passed("pong received").of(resp)
 	sayGoodbye(ctx, ws)
 	return a
 }

@@ -30,6 +30,7 @@ type worker struct {
 	// Owned by run until done is closed, then by whoever stopped it.
 	machine Machine
 	last    time.Time // start of the last probe that counted; zero: none yet
+	hears   hears
 }
 
 // adopt takes over t if that changes nothing in how the backend is probed.
@@ -98,6 +99,12 @@ func (w *worker) probe(ctx context.Context) bool {
 		Latency: a.at.Sub(started),
 	}
 	t := w.target.Load()
+	if spec.LoadReports {
+		if changed, value := w.hears.hear(a, spec.Interval); changed {
+			w.logGarble(t, value)
+		}
+		v.Report = w.hears.report
+	}
 	t.Report(v)
 	if changed {
 		w.logFlip(t, v, probes)
@@ -122,6 +129,22 @@ func (w *worker) logFlip(t *Target, v Verdict, probes int) {
 		slog.String("why", v.Why),
 		slog.Int("probes", probes),
 	}, page...)...)
+}
+
+// logGarble says that the backend's reports make no sense, or do so again.
+func (w *worker) logGarble(t *Target, value string) {
+	level, message := slog.LevelInfo, "load report makes sense again"
+	attrs := []slog.Attr{
+		slog.String("pool", t.Pool),
+		slog.String("backend", t.Backend),
+		slog.String("address", t.Address),
+	}
+	if wrong := w.hears.wrong; wrong != (garble{}) {
+		level, message = slog.LevelWarn, "load report makes no sense and is ignored"
+		attrs = append(attrs, slog.String("header", wrong.header), slog.String("value", value), slog.String("expected", wrong.expected))
+		attrs = append(attrs, explain.Named("load_report_wrong").Page().Attrs()...)
+	}
+	w.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
 // jitter returns a duration around interval, at most jitterShare off.

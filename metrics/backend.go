@@ -23,6 +23,14 @@ type BackendSample struct {
 	// a backend that took its name.
 	Retired bool
 	Ejected bool // by live traffic
+	Report  *ReportSample
+}
+
+// ReportSample is what a backend says of itself.
+type ReportSample struct {
+	Load     float64 // 0 to 1; negative: not told
+	Capacity int     // 0: not told
+	Drain    bool    // it wants to be drained
 }
 
 // backendKey is what tells series of backends apart.
@@ -43,6 +51,8 @@ type backendCollector struct {
 	known map[backendKey]struct{}  // guarded by mu
 
 	up, mode, weight, active, changed, probed, ejected *prometheus.Desc
+
+	load, capacity, asksDrain *prometheus.Desc // what it reports
 }
 
 func newBackendCollector() *backendCollector {
@@ -69,6 +79,12 @@ func newBackendCollector() *backendCollector {
 			"Unix time at which the backend last went up or down; absent before the first change."),
 		ejected: desc("holdfast_backend_ejected",
 			"1 while live traffic keeps the backend out."),
+		load: desc("holdfast_backend_reported_load",
+			"How full the backend says that it is, 0 to 1; absent while it does not."),
+		capacity: desc("holdfast_backend_reported_capacity",
+			"Sockets that the backend says it can hold; absent while it does not."),
+		asksDrain: desc("holdfast_backend_reported_drain",
+			"1 while the backend asks to be drained, 0 while its reports do not; absent while it sends none."),
 		probed: desc("holdfast_probes_total",
 			"Health probes by result: success or failure.", "result"),
 	}
@@ -139,7 +155,7 @@ func (c *backendCollector) probe(key backendKey) *probeCount {
 }
 
 func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected} {
+	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected, c.load, c.capacity, c.asksDrain} {
 		ch <- desc
 	}
 	c.trips.Describe(ch)
@@ -170,6 +186,7 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 		if !s.Changed.IsZero() {
 			emit(ch, c.changed, prometheus.GaugeValue, float64(s.Changed.UnixMilli())/1000, s.Pool, s.Backend)
 		}
+		c.collectReport(ch, &s)
 	}
 	for key, sum := range active {
 		for i, kind := range [...]string{"socket", "request", "handshake"} {
@@ -178,6 +195,20 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.collectProbes(ch, current)
 	c.collectTrips(ch, current)
+}
+
+func (c *backendCollector) collectReport(ch chan<- prometheus.Metric, s *BackendSample) {
+	r := s.Report
+	if r == nil {
+		return
+	}
+	emit(ch, c.asksDrain, prometheus.GaugeValue, oneIf(r.Drain), s.Pool, s.Backend)
+	if r.Load >= 0 {
+		emit(ch, c.load, prometheus.GaugeValue, r.Load, s.Pool, s.Backend)
+	}
+	if r.Capacity > 0 {
+		emit(ch, c.capacity, prometheus.GaugeValue, float64(r.Capacity), s.Pool, s.Backend)
+	}
 }
 
 // collectProbes exports the probes of the current backends and forgets the

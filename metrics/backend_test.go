@@ -32,6 +32,31 @@ func TestRetiredBackendKeepsOnlyItsCounts(t *testing.T) {
 	f(`holdfast_backend_last_change_timestamp_seconds{backend="arena-1",pool="arena"}`, "")
 }
 
+// What a backend does not say of itself has no series.
+func TestReports(t *testing.T) {
+	m := New()
+	m.SetBackends(func() []BackendSample {
+		return []BackendSample{
+			{Pool: "p", Backend: "all", Mode: "ready", Report: &ReportSample{Load: 0.7, Capacity: 350}},
+			{Pool: "p", Backend: "drain", Mode: "ready", Report: &ReportSample{Load: -1, Drain: true}},
+			{Pool: "p", Backend: "none", Mode: "ready"},
+		}
+	})
+	f := func(name, backend, want string) {
+		t.Helper()
+		if got := value(t, m, `holdfast_backend_reported_`+name+`{backend="`+backend+`",pool="p"}`); got != want {
+			t.Errorf("%s of %s is %q, want %q", name, backend, got, want)
+		}
+	}
+	f("load", "all", "0.7")
+	f("capacity", "all", "350")
+	f("drain", "all", "0")
+	f("load", "drain", "")
+	f("capacity", "drain", "")
+	f("drain", "drain", "1")
+	f("drain", "none", "")
+}
+
 func TestProbesOfARemovedBackendAreForgotten(t *testing.T) {
 	m := New()
 	names := []string{"a", "b"}

@@ -46,6 +46,7 @@ func used() *Metrics {
 		return []BackendSample{{
 			Pool: "arena", Backend: "arena-1", Up: true, Mode: "ready", Weight: 2,
 			Changed: time.Unix(1700000001, 0), Sockets: 3, Requests: 2, Handshakes: 1,
+			Report: &ReportSample{Load: 0.7, Capacity: 350, Drain: true},
 		}}
 	})
 	m.SetMemory(func() MemorySample { return MemorySample{Limit: 1 << 30, Used: 1 << 29, Short: true} })

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ func verdict(st *admin.Status, pools []admin.Pool) error {
 func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 	sockets := int64(0)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "POOL\tBACKEND\tADDRESS\tSTATE\tMODE\tSOCKETS\tREQUESTS\tWEIGHT\tFOR\tWHY")
+	fmt.Fprintln(table, "POOL\tBACKEND\tADDRESS\tSTATE\tMODE\tSOCKETS\tREQUESTS\tWEIGHT\tLOAD\tFOR\tWHY")
 	for _, p := range pools {
 		for i := range p.Backends {
 			b := &p.Backends[i]
@@ -87,8 +88,8 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 			if !b.Since.IsZero() {
 				since = age(st.Now.Sub(b.Since))
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", p.Name, b.Name, b.Address, b.State, modeOf(b),
-				b.Active.Sockets, b.Active.Requests, b.Weight, since, b.Why)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", p.Name, b.Name, b.Address, b.State, modeOf(b),
+				b.Active.Sockets, b.Active.Requests, b.Weight, loadOf(b), since, b.Why)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -107,10 +108,34 @@ func modeOf(b *admin.Backend) string {
 	switch {
 	case b.Retired:
 		return "retired"
-	case b.Drain != nil && b.Drain.Left > 0:
-		return fmt.Sprintf("%s (%d left)", b.Mode, b.Drain.Left)
+	case b.AsksDrain() && b.Mode == "ready":
+		return "drain, asked for" + leftOf(b)
 	}
-	return b.Mode
+	return b.Mode + leftOf(b)
+}
+
+// leftOf is how many sockets a drain has before it, if it has any.
+func leftOf(b *admin.Backend) string {
+	if b.Drain == nil || b.Drain.Left == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d left)", b.Drain.Left)
+}
+
+// loadOf is how full a backend says that it is.
+func loadOf(b *admin.Backend) string {
+	r := b.Report
+	if r == nil {
+		return "-"
+	}
+	text := ""
+	if r.Load != nil {
+		text = fmt.Sprintf("%.0f%%", 100**r.Load)
+	}
+	if r.Capacity > 0 {
+		text += fmt.Sprintf(" of %d", r.Capacity)
+	}
+	return cmp.Or(strings.TrimSpace(text), "-")
 }
 
 // age is a duration in the largest unit that says enough: 45s, 12m, 7h, 3d.

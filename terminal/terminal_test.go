@@ -116,20 +116,26 @@ func pool(name string, backends ...admin.Backend) admin.Pool {
 func TestStatusTable(t *testing.T) {
 	gone := backend("old-1", 2)
 	gone.Retired, gone.Weight = true, 0
+	full, asks := backend("a-3", 0), draining("a-4", 10, 7, 0)
+	load := 0.725
+	full.Report = &admin.LoadReport{Load: &load, Capacity: 350}
+	asks.Mode, asks.Report = "ready", &admin.LoadReport{Drain: true}
 	f := &fake{pools: [][]admin.Pool{{
-		pool("arena", backend("a-1", 5), draining("a-2", 10, 4, 0)),
+		pool("arena", backend("a-1", 5), draining("a-2", 10, 4, 0), full, asks),
 		pool("old", gone), // no longer configured: nobody expects it to be usable
 	}}}
 	out, _, err := f.run(t, "status", "--token", "t0ken")
 	if err != nil {
 		t.Errorf("error %v", err)
 	}
-	const want = `POOL   BACKEND  ADDRESS       STATE  MODE            SOCKETS  REQUESTS  WEIGHT  FOR  WHY
-arena  a-1      http://a-1    up     ready           5        0         1       1h   200
-arena  a-2      http://a-2    up     drain (4 left)  4        0         1       1h   200
-old    old-1    http://old-1  up     retired         2        0         0       1h   200
+	const want = `POOL   BACKEND  ADDRESS       STATE  MODE                       SOCKETS  REQUESTS  WEIGHT  LOAD        FOR  WHY
+arena  a-1      http://a-1    up     ready                      5        0         1       -           1h   200
+arena  a-2      http://a-2    up     drain (4 left)             4        0         1       -           1h   200
+arena  a-3      http://a-3    up     ready                      0        0         1       72% of 350  1h   200
+arena  a-4      http://a-4    up     drain, asked for (7 left)  7        0         1       -           1h   200
+old    old-1    http://old-1  up     retired                    2        0         0       -           1h   200
 
-11 sockets. Up for 3h, configuration loaded 1m ago.
+18 sockets. Up for 3h, configuration loaded 1m ago.
 `
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)

@@ -39,8 +39,8 @@ func (t top) text() string {
 	for _, r := range shown {
 		state, colour := r.state()
 		limit := most
-		if r.MaxConnections > 0 {
-			limit = int64(r.MaxConnections)
+		if n := limitOf(r.Backend); n > 0 {
+			limit = int64(n)
 		}
 		rest := max(0, width-pool-name-load-36)
 		fmt.Fprintf(&b, "%s %s %s%-11s%s %8d %8d  %s%s%s  %s%s%s\n", fit(r.pool, pool), fit(r.Name, name), colour, state, plain,
@@ -110,7 +110,7 @@ func (r row) state() (word, colour string) {
 	switch {
 	case r.Retired:
 		return "retired", faint
-	case r.Mode == "drain":
+	case r.Mode == "drain", r.Mode == "ready" && r.AsksDrain():
 		return "draining", yellow
 	case r.Mode == "maintenance":
 		return "maintenance", faint
@@ -125,10 +125,22 @@ func why(b *admin.Backend, st admin.Status) string {
 	if !b.Since.IsZero() {
 		text = age(st.Now.Sub(b.Since)) + ", " + text
 	}
-	if d := b.Drain; d != nil && b.Mode == "drain" {
+	if r := b.Report; r != nil && r.Load != nil {
+		text = fmt.Sprintf("%.0f%% full, ", 100**r.Load) + text
+	}
+	if d := b.Drain; d != nil && !b.Retired {
 		text = fmt.Sprintf("%d of %d left, ", d.Left, d.Sockets) + text
 	}
 	return text
+}
+
+// limitOf is how much a backend can carry, by the configuration and by its own
+// account; 0: nobody says.
+func limitOf(b *admin.Backend) int {
+	if r := b.Report; r != nil && r.Capacity > 0 && (b.MaxConnections == 0 || r.Capacity < b.MaxConnections) {
+		return r.Capacity
+	}
+	return b.MaxConnections
 }
 
 // widths shares a line between the columns that can be wide.

@@ -15,6 +15,7 @@ const words = { up: "up", down: "down", drain: "draining", maintenance: "mainten
 function stateOf(b) {
   if (b.retired) return "retired";
   if (b.mode === "drain" || b.mode === "maintenance") return b.mode;
+  if (b.report?.drain) return "drain";
   return b.state;
 }
 
@@ -22,10 +23,26 @@ function secondsSince(when) {
   return when ? (Date.now() - Date.parse(when)) / 1000 : NaN;
 }
 
+/** What a backend can carry, by the configuration and by its own account; 0: nobody says. */
+function limitOf(b) {
+  const own = b.report?.capacity || 0;
+  return own && b.max_connections ? Math.min(own, b.max_connections) : own || b.max_connections;
+}
+
+/** What a backend says of itself. */
+function reportWords(r) {
+  const parts = [];
+  if (r.load !== null) parts.push(`${Math.round(100 * r.load)} % full`);
+  if (r.capacity) parts.push(`holds ${count(r.capacity)}`);
+  if (r.drain) parts.push("asks to be drained");
+  return parts.join(" · ") || "nothing special";
+}
+
 function why(b) {
   const since = secondsSince(b.since);
   const health = b.state === "down" || stateOf(b) === "up" || b.why !== "not probed" ? `${b.state}${Number.isNaN(since) ? "" : " " + age(since)}` : "";
-  return [health, b.why].filter(Boolean).join(" · ");
+  const full = b.report && b.report.load !== null ? `${Math.round(100 * b.report.load)} % full` : "";
+  return [full, health, b.why].filter(Boolean).join(" · ");
 }
 
 function drainWords(b) {
@@ -81,7 +98,8 @@ function details(pool, b) {
     ["Weight", b.weight], ["Limit", b.max_connections ? count(b.max_connections) : "none"],
   ];
   if (b.last_probe) rows.push(["Last probe", `${b.last_probe.why}, in ${(b.last_probe.seconds * 1000).toFixed(1)} ms, ${age(secondsSince(b.last_probe.at))} ago`]);
-  if (b.mode === "drain") rows.push(["Drain", drainWords(b)]);
+  if (b.report) rows.push(["Reports", `${reportWords(b.report)}, ${age(secondsSince(b.report.at))} ago`]);
+  if (stateOf(b) === "drain") rows.push(["Drain", drainWords(b)]);
   open({
     title: `${pool} / ${b.name}`,
     body: h("dl", { className: "details" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
@@ -123,9 +141,9 @@ function updateTile(e, pool, b, most) {
   p.button.setAttribute("aria-label", `${b.name}, ${words[state]}, ${count(b.active.sockets)} sockets: details`);
   p.button.title = `${b.address}\n${why(b)}`;
   const carries = b.active.sockets + b.active.requests + b.active.handshakes;
-  p.load.style.width = `${Math.min(100, (100 * carries) / (b.max_connections || most || 1)).toFixed(1)}%`;
+  p.load.style.width = `${Math.min(100, (100 * carries) / (limitOf(b) || most || 1)).toFixed(1)}%`;
   p.spark.add(b.active.sockets);
-  const draining = b.mode === "drain" && !b.retired;
+  const draining = state === "drain";
   p.progress.hidden = !draining;
   if (draining) {
     const total = Math.max(b.drain?.sockets ?? e.first ?? 0, b.active.sockets);

@@ -61,6 +61,7 @@ type app struct {
 	history  *admin.History
 	changes  chan balancer.Change // that operators have not been told of
 	scarcity chan scarcity        // the same
+	asked    chan struct{}        // room for one: a backend asks to be drained, or no longer does
 	orders   chan func()          // what other goroutines have the command's goroutine do
 	ending   chan struct{}        // closed when it takes no more of them
 	retiring sync.WaitGroup       // of what ends by itself once the process is ending
@@ -88,6 +89,7 @@ func newApp(log *journal) (*app, error) {
 		began:    time.Now(),
 		run:      admin.NewRun(),
 		history:  admin.NewHistory(samplesKept),
+		asked:    make(chan struct{}, 1),
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
 		changes:  make(chan balancer.Change, changesKept),
@@ -110,6 +112,7 @@ func newApp(log *journal) (*app, error) {
 	a.prober = health.NewProber(log.Logger)
 	a.retiring.Go(a.sample)
 	a.retiring.Go(a.tellChanges)
+	a.retiring.Go(a.obeyReports)
 	a.drainer = a.newDrainer()
 	a.registry.OnChange(a.backendChanged)
 	a.metrics.SetRelay(a.relaySample)

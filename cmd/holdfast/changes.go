@@ -25,6 +25,11 @@ func (a *app) backendChanged(c balancer.Change) {
 		a.metrics.Panic(c.Key.Pool, true)
 	case balancer.PanicEnded:
 		a.metrics.Panic(c.Key.Pool, false)
+	case balancer.DrainAsked, balancer.DrainWithdrawn:
+		select {
+		case a.asked <- struct{}{}:
+		default:
+		}
 	}
 	select {
 	case a.changes <- c:
@@ -54,7 +59,9 @@ func (a *app) tellChange(c balancer.Change) {
 	if c.Backend != "" {
 		args = append(args, slog.String("backend", c.Backend), slog.String("address", c.Key.Address))
 	}
-	args = append(args, slog.String("why", c.Why))
+	if c.Why != "" {
+		args = append(args, slog.String("why", c.Why))
+	}
 	switch c.Kind {
 	case balancer.Ejected:
 		text = "backend ejected"
@@ -72,6 +79,12 @@ func (a *app) tellChange(c balancer.Change) {
 	case balancer.PanicEnded:
 		level, text = slog.LevelInfo, "PANIC is over: ejections count again"
 		e.Level, e.Message = admin.Info, "panic floor left: "+c.Why
+	case balancer.DrainAsked:
+		level, text = slog.LevelInfo, "backend asks to be drained"
+		e.Kind, e.Level, e.Message = "drain", admin.Info, "asks to be drained"
+	case balancer.DrainWithdrawn:
+		level, text = slog.LevelInfo, "backend does not ask to be drained any more"
+		e.Kind, e.Level, e.Message = "drain", admin.Info, "does not ask to be drained any more"
 	}
 	a.log.LogAttrs(context.Background(), level, text, args...)
 	a.events.Publish(e)

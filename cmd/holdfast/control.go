@@ -82,7 +82,9 @@ func (a *app) obey(o admin.Order) error {
 				a.startDrain(key, b.Name, a.cfg.Pools[b.Pool].Drain, o.Deadline)
 			}
 		case balancer.Ready:
-			a.drainer.Stop(key)
+			if !b.AsksDrain() {
+				a.drainer.Stop(key)
+			}
 		}
 	}
 	if probes {

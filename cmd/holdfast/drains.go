@@ -82,7 +82,7 @@ func (a *app) carryDrains(was *config.Config, before, now *balancer.Pools) {
 		}
 	}
 	for _, key := range a.drainer.Keys() {
-		if b := live[key]; b != nil && b.State().Mode() == balancer.Ready {
+		if b := live[key]; b != nil && b.State().Mode() == balancer.Ready && !b.State().AsksDrain() {
 			a.drainer.Stop(key)
 		}
 	}

@@ -67,6 +67,7 @@ func (a *app) targets() []health.Target {
 			t := targetOf(b, a.cfg, a.runtime)
 			t.Report = func(v health.Verdict) {
 				a.probes.put(key, v)
+				a.registry.SetReport(key, reported(v.Report)) // first, so that none begins who wants to end
 				a.registry.SetHealth(key, v.Up, v.Why, v.At)
 				a.metrics.Probe(name, backend, v.OK, v.Latency)
 				if v.Changed {
@@ -130,7 +131,7 @@ func (a *app) backendStatus(b balancer.BackendStatus) admin.Backend {
 		Weight: b.Weight, MaxConnections: b.MaxConnections,
 		Active: admin.Active{Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes)},
 		Why:    b.Why, Since: b.Since,
-		Drain: a.drainStatus(b.Key()),
+		Drain: a.drainStatus(b.Key()), Report: reportStatus(b.Report),
 	}
 	if b.Ejected {
 		s.Ejected = &admin.Ejection{Why: b.Reason, Until: b.Until, Ignored: b.Panic}
@@ -151,6 +152,7 @@ func (a *app) backendSamples() []metrics.BackendSample {
 		out = append(out, metrics.BackendSample{
 			Pool: b.Pool, Backend: b.Name, Up: b.Up, Mode: b.Mode.String(), Weight: b.Weight, Changed: b.Since, Retired: b.Retired, Ejected: b.Ejected,
 			Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes),
+			Report: reportSample(b.Report),
 		})
 	}
 	return out
