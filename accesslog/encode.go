@@ -22,6 +22,9 @@ func appendJSON(b []byte, r *Record) []byte {
 	b = append(b, `,"client":"`...)
 	b = appendClient(b, r, "")
 	b = append(b, '"')
+	if r.User != "" {
+		b = appendText(b, "user", r.User)
+	}
 	b = appendText(b, "method", r.Method)
 	b = appendText(b, "host", r.Host)
 	b = appendText(b, "uri", r.URI)
@@ -103,10 +106,13 @@ const hexDigits = "0123456789abcdef"
 //	%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"
 //
 // A socket is the line of its 101, with the bytes that the client was sent.
-// Control bytes, quotes and backslashes are escaped as Apache does.
+// Control bytes, quotes and backslashes are escaped as Apache does, and the
+// blanks of a user's name too.
 func appendCombined(b []byte, r *Record) []byte {
 	b = appendClient(b, r, "-")
-	b = append(b, " - - ["...)
+	b = append(b, " - "...)
+	b = appendUser(b, r.User)
+	b = append(b, " ["...)
 	b = r.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
 	b = appendEscaped(b, r.Method)
@@ -125,6 +131,20 @@ func appendCombined(b []byte, r *Record) []byte {
 	b = appendQuoted(b, r.Referer)
 	b = appendQuoted(b, r.UserAgent)
 	return append(b, '\n')
+}
+
+func appendUser(b []byte, name string) []byte {
+	if name == "" {
+		return append(b, '-')
+	}
+	for i := range len(name) {
+		if name[i] == ' ' {
+			b = append(b, `\x20`...)
+			continue
+		}
+		b = appendEscaped(b, name[i:i+1])
+	}
+	return b
 }
 
 func appendQuoted(b []byte, s string) []byte {

@@ -34,6 +34,8 @@ func TestAppendJSON(t *testing.T) {
 	r := request()
 	r.Error = "timeout"
 	f(r, head+tail+`,"error":"timeout"}`)
+	r.Error, r.User = "", "ada"
+	f(r, strings.Replace(head, `,"method"`, `,"user":"ada","method"`, 1)+tail+`}`)
 	f(socket(), strings.NewReplacer(`"http"`, `"websocket"`, `"status":200`, `"status":101`).Replace(head)+
 		`,"frames_in":3,"frames_out":4,"close_code":1000,"closed_by":"client","close_reason":"close frame"`+tail+`}`)
 	r = &Record{URI: "\"\\\n\x00\x7f\xffä€😀\u2028", Client: netip.MustParseAddr(`fe80::1%"x`)}
@@ -50,6 +52,9 @@ func TestAppendCombined(t *testing.T) {
 		}
 	}
 	f(request(), `192.0.2.7 - - [03/Feb/2026:04:05:06 +0100] "GET /a?b=c HTTP/1.1" 200 2048 "https://game.example.com/" "Mozilla/5.0 (X11; Linux x86_64)"`)
+	named := request()
+	named.User = "ada b\"c"
+	f(named, `192.0.2.7 - ada\x20b\"c [03/Feb/2026:04:05:06 +0100] "GET /a?b=c HTTP/1.1" 200 2048 "https://game.example.com/" "Mozilla/5.0 (X11; Linux x86_64)"`)
 	f(socket(), `192.0.2.7 - - [03/Feb/2026:04:05:06 +0100] "GET /a?b=c HTTP/1.1" 101 2048 "https://game.example.com/" "Mozilla/5.0 (X11; Linux x86_64)"`)
 	r := request()
 	r.Client, r.URI, r.Referer, r.UserAgent, r.BytesOut = netip.Addr{}, "/\"\\\r\n\xff", "", "a\tb", 0

@@ -19,6 +19,7 @@ type Record struct {
 	RequestID string
 
 	Client    netip.Addr // zero: a Unix socket
+	User      string     // who has shown a password that is right; empty: nobody
 	Method    string
 	Host      string
 	URI       string // target as sent

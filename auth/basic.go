@@ -83,6 +83,21 @@ func (b *Basic) Check(authorization []byte) Verdict {
 	return b.verify(string(name), bytes.Clone(password), &sum)
 }
 
+// User is the name in the value of an Authorization field that Check has
+// passed; empty if there is none.
+func User(authorization []byte) string {
+	encoded, ok := cutScheme(authorization, "basic")
+	if !ok {
+		return ""
+	}
+	decoded, err := base64.StdEncoding.AppendDecode(nil, encoded)
+	if err != nil {
+		return ""
+	}
+	name, _, _ := bytes.Cut(decoded, []byte(":"))
+	return string(name)
+}
+
 // verify computes bcrypt, for a name that nobody has too: with the hash of
 // some user that always is the same one for that name, so that neither the
 // time nor its changes tell which names there are.

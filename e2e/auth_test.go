@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,6 +99,7 @@ func TestAuthTable(t *testing.T) {
 		if f := socket.ReadFrame(patience); string(f.Payload) != what {
 			t.Errorf("%s: echo of %q", what, f.Payload)
 		}
+		socket.Close()
 	}
 	refused := func(what string, status int, code, path string, lines ...string) {
 		t.Helper()
@@ -146,4 +148,7 @@ func TestAuthTable(t *testing.T) {
 	}
 	refused("the auth server's no", 401, "", "/judged")
 	refused("its way to the login", 302, "", "/judged", "Cookie: session=old")
+
+	testkit.Eventually(t, patience, func() bool { return strings.Count(p.read("access.log"), `"user":"ada"`) == 2 },
+		"the access log names the user of the request and of the socket, and nobody with a wrong password")
 }

@@ -41,6 +41,7 @@ type exchange struct {
 	answered   bool  // a byte of the failed attempt's answer came
 	out, in    int64 // counts of conn when the attempt began
 
+	named   bool  // the client has shown a name and its password
 	refused class // why the answer is our own; ok if it is a backend's
 	why     error // what ended the last attempt, in the system's words; may be nil
 
@@ -251,7 +252,7 @@ func (x *exchange) recycle() {
 	x.up, x.conn, x.upload, x.why = nil, nil, nil, nil
 	x.said.raw = nil
 	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
-	x.replayable, x.sent, x.answered, x.refused = false, false, false, ok
+	x.replayable, x.sent, x.answered, x.named, x.refused = false, false, false, false, ok
 	x.bytesIn, x.bytesOut = 0, 0
 	exchanges.Put(x)
 }

@@ -137,6 +137,7 @@ func (x *exchange) guarded() bool {
 		if v != auth.Pass {
 			return x.deny(classOfCredentials(v), g.basic.Challenge())
 		}
+		x.named = true
 	case g.tokens != nil:
 		if v := g.checkToken(&x.req); v != auth.Pass {
 			return x.deny(classOfToken(v), challengeFor(v))

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/accesslog"
+	"github.com/holdfast-lb/holdfast/auth"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/relay"
 )
@@ -73,6 +74,10 @@ func (x *exchange) fill(r *accesslog.Record) {
 	}
 	r.RequestID = text(x.req.id.bytes())
 	r.Client = x.req.client.ip
+	if x.named {
+		authorization, _ := x.req.fields.sole("authorization")
+		r.User = auth.User(authorization)
+	}
 	r.Method = text(x.req.method)
 	r.Host = text(x.req.host)
 	r.URI = x.rt.redact(text(h.RequestURI()))
@@ -103,8 +108,9 @@ func (p *Proxy) BadRequest(listener string, client netip.Addr, ctx *fasthttp.Req
 // the line when the socket ends. All of its texts are one piece of memory.
 type asked struct {
 	listener string
-	text     string // Host, target, Referer and User-Agent, one behind the other
-	host     uint32 // where they end in text
+	text     string // user, Host, target, Referer and User-Agent, one behind the other
+	user     uint32 // where they end in text
+	host     uint32
 	uri      uint32
 	referer  uint32
 }
@@ -116,8 +122,9 @@ func (x *exchange) asked() *asked {
 	}
 	var r accesslog.Record
 	x.fill(&r)
-	a := &asked{listener: r.Listener, text: r.Host + r.URI + r.Referer + r.UserAgent}
-	a.host = uint32(len(r.Host))               // #nosec G115 -- a header is smaller
+	a := &asked{listener: r.Listener, text: r.User + r.Host + r.URI + r.Referer + r.UserAgent}
+	a.user = uint32(len(r.User))               // #nosec G115 -- a header is smaller
+	a.host = a.user + uint32(len(r.Host))      // #nosec G115
 	a.uri = a.host + uint32(len(r.URI))        // #nosec G115
 	a.referer = a.uri + uint32(len(r.Referer)) // #nosec G115
 	return a
@@ -128,9 +135,9 @@ func (s *socket) record() accesslog.Record {
 	a := s.asked
 	return accesslog.Record{
 		Time: s.start, Listener: a.listener, Route: s.route.name,
-		RequestID: text(s.id.bytes()), Client: s.client,
+		RequestID: text(s.id.bytes()), Client: s.client, User: a.text[:a.user],
 		Method: "GET", Proto: "HTTP/1.1", // no other handshake gets here
-		Host: a.text[:a.host], URI: a.text[a.host:a.uri], Referer: a.text[a.uri:a.referer], UserAgent: a.text[a.referer:],
+		Host: a.text[a.user:a.host], URI: a.text[a.host:a.uri], Referer: a.text[a.uri:a.referer], UserAgent: a.text[a.referer:],
 	}
 }
 
