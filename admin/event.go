@@ -17,7 +17,16 @@ type Event struct {
 	Level   string    `json:"level"`
 	Pool    string    `json:"pool,omitempty"`
 	Backend string    `json:"backend,omitempty"`
-	Message string    `json:"message"`
+	// State is what has become of it in a word, for programs:
+	//
+	//	health  up, down, ejected, returned, withheld, panic, panic_over
+	//	mode    ready, drain, maintenance
+	//	drain   begun, done, asked (by the backend), withdrawn
+	//	reload  started, reloaded, unchanged, refused
+	//	socket  closing
+	//	memory  short, enough
+	State   string `json:"state,omitempty"`
+	Message string `json:"message"`
 }
 
 // Levels of an event.
@@ -32,7 +41,8 @@ const (
 // than the ring holds is told how many it has missed. All methods are safe for
 // concurrent use.
 type Events struct {
-	run string // tells this process's ids from another's
+	run  string // tells this process's ids from another's
+	tell func(Event)
 
 	mu   sync.Mutex // guards what follows
 	ring []Event    // that of number n is at n modulo its length
@@ -52,6 +62,10 @@ func NewEvents(run string, size int) *Events {
 	return &Events{run: run, ring: make([]Event, size), wake: make(chan struct{})}
 }
 
+// OnPublish has f told of each event, in order. It must not block, nor use the
+// Events. It is called before the first Publish.
+func (es *Events) OnPublish(f func(Event)) { es.tell = f }
+
 // Publish adds e, at the time that it names or now.
 func (es *Events) Publish(e Event) {
 	es.mu.Lock()
@@ -64,6 +78,9 @@ func (es *Events) Publish(e Event) {
 	es.next++
 	close(es.wake)
 	es.wake = make(chan struct{})
+	if es.tell != nil {
+		es.tell(e)
+	}
 }
 
 // since copies the events from number at on, oldest first. lost is how many of

@@ -19,6 +19,7 @@ type Config struct {
 	Listeners []Listener      `koanf:"listeners"`
 	Routes    []Route         `koanf:"routes"`
 	Pools     map[string]Pool `koanf:"pools"`
+	Webhooks  []Webhook       `koanf:"webhooks"`
 	Shutdown  Shutdown        `koanf:"shutdown"`
 }
 

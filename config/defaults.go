@@ -109,6 +109,9 @@ func (c *Config) complete(dir string, given map[string]bool) {
 			a.JWT.SecretFile = absolute(a.JWT.SecretFile)
 		}
 	}
+	for i := range c.Webhooks {
+		c.Webhooks[i].complete(absolute)
+	}
 	for name, pool := range c.Pools {
 		// Who asks for quick probes need not ask for quick answers too.
 		if h := &pool.Health; h.Timeout > h.Interval && h.Interval > 0 && !given["pools."+name+".health.timeout"] {

@@ -29,6 +29,9 @@ func Diff(old, new *Config) string {
 		byName(old.Routes, func(r Route) string { return r.Name }),
 		byName(new.Routes, func(r Route) string { return r.Name }), nil))
 	add("pools", diffNamed(old.Pools, new.Pools, diffBackends))
+	add("webhooks", diffNamed(
+		byName(old.Webhooks, func(w Webhook) string { return w.Name }),
+		byName(new.Webhooks, func(w Webhook) string { return w.Name }), nil))
 	if old.Admin != new.Admin {
 		parts = append(parts, "admin")
 	}

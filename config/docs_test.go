@@ -20,8 +20,9 @@ var (
 		"listeners[].name", "listeners[].address", "listeners[].tls.certificates[].cert", "listeners[].tls.certificates[].key",
 		"listeners[].access_log.file", "routes[].access_log.file", "routes[].redirect.to", "routes[].rewrite.pattern",
 		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
+		"webhooks[].url",
 	}
-	derivedKeys = []string{"listeners[].access_log.format", "routes[].access_log.format", "routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name"}
+	derivedKeys = []string{"listeners[].access_log.format", "routes[].access_log.format", "routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name", "webhooks[].name"}
 )
 
 // zeroUnits finds the end of 1h0m0s, which nobody writes.
@@ -154,6 +155,7 @@ func TestRequiredKeys(t *testing.T) {
 		"routes[].auth.basic.users_file":      "routes: [{pool: web, auth: {basic: {}}}]",
 		"routes[].auth.forward.url":           "routes: [{pool: web, auth: {forward: {}}}]",
 		"pools.NAME.sticky.by":                "pools: {NAME: {sticky: {name: x}, backends: [{url: 'http://a'}]}}\nroutes: [{pool: NAME}]",
+		"webhooks[].url":                      "webhooks: [{name: ops}]",
 		"pools.NAME.backends[].url":           "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
 		"listeners[].access_log.file":         "listeners: [{name: web, address: ':80', access_log: {}}]",
 		"routes[].access_log.file":            "routes: [{pool: web, access_log: {}}]",

@@ -61,5 +61,5 @@ func (c *Config) Files() []string {
 			files = append(files, a.JWT.SecretFile)
 		}
 	}
-	return slices.Concat(files, c.listenerFiles(), c.poolFiles())
+	return slices.Concat(files, c.listenerFiles(), c.poolFiles(), c.webhookFiles())
 }

@@ -17,6 +17,7 @@ func validate(p *problems, c *Config) {
 	v.listeners(c)
 	v.routes(c)
 	v.pools(c)
+	v.webhooks(c.Webhooks)
 	v.positive("shutdown.deadline", c.Shutdown.Deadline)
 }
 

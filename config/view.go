@@ -9,8 +9,8 @@ import (
 // View is c as a tree of maps, lists and plain values under the keys of the
 // file, with every default in its place: what encoding/json makes of it could
 // be loaded again, but for what is secret, which reads [redacted]: secrets,
-// queries of URLs, and the values of header fields whose names say that they
-// carry one. It shares nothing with c.
+// queries of URLs, paths of webhooks, and the values of header fields whose
+// names say that they carry one. It shares nothing with c.
 func (c *Config) View() map[string]any {
 	return viewOf(reflect.ValueOf(c).Elem()).(map[string]any)
 }
@@ -28,6 +28,9 @@ func viewOf(v reflect.Value) any {
 		v = reflect.ValueOf(value)
 	case ForwardAuth:
 		value.URL = maskQuery(value.URL)
+		v = reflect.ValueOf(value)
+	case Webhook:
+		value.URL = maskPath(value.URL)
 		v = reflect.ValueOf(value)
 	case HeaderRules:
 		value.Set, value.Add = maskHeaders(value.Set), maskHeaders(value.Add)

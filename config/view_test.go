@@ -52,6 +52,7 @@ routes:
     headers:
       request: {set: {X-Api-Key: hush, Authorization: Basic hush, X-Region: eu}}
       response: {add: {Set-Cookie: a=hush, X-Token: hush}}
+webhooks: [{url: "https://hooks.example/services/hush?hush"}, {url: "https://bare.example"}]
 pools:
   web:
     backends: [{url: "http://10.0.0.1"}]
@@ -64,7 +65,7 @@ pools:
 	if strings.Contains(string(text), "hush") {
 		t.Errorf("a secret is in the view:\n%s", text)
 	}
-	for _, want := range []string{`"X-Region":"eu"`, `"jwks_url":"https://keys.example/set"`, `"token":"[redacted]"`, `"url":"https://auth.example/may?[redacted]"`, `"connect":"2s"`, `"max_header_bytes":"16KiB"`, `"idle":"10m"`} {
+	for _, want := range []string{`"X-Region":"eu"`, `"jwks_url":"https://keys.example/set"`, `"token":"[redacted]"`, `"url":"https://auth.example/may?[redacted]"`, `"url":"https://hooks.example/[redacted]"`, `"url":"https://bare.example"`, `"connect":"2s"`, `"max_header_bytes":"16KiB"`, `"idle":"10m"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the view has no %s:\n%s", want, text)
 		}

@@ -41,6 +41,7 @@ func used() *Metrics {
 	m.Queue("arena").Served(time.Second)
 	m.Ejected("arena", "arena-1")
 	m.Panic("arena", true)
+	m.Webhook("ops", WebhookDropped)
 	m.SetLogDropped(func() uint64 { return 5 })
 	m.SetBackends(func() []BackendSample {
 		return []BackendSample{{

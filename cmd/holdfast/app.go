@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/proxy"
 	"github.com/holdfast-lb/holdfast/relay"
+	"github.com/holdfast-lb/holdfast/webhook"
 )
 
 // app is one running Holdfast: the parts that live as long as the process, and
@@ -58,6 +59,7 @@ type app struct {
 	began    time.Time
 	run      string // tells this process's ids from another's
 	events   *admin.Events
+	webhooks *webhook.Sender
 	history  *admin.History
 	changes  chan balancer.Change // that operators have not been told of
 	scarcity chan scarcity        // the same
@@ -96,6 +98,8 @@ func newApp(log *journal) (*app, error) {
 		scarcity: make(chan scarcity, changesKept),
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
+	a.webhooks = webhook.New(webhook.Options{Log: log.Logger, UserAgent: "Holdfast/" + version(), Count: a.countWebhook})
+	a.events.OnPublish(a.sendEvent)
 	a.notReady.Store(&errStarting)
 	a.memory = memory.Start(a.memoryChanged)
 	a.certs = certs.New(certs.Options{Log: log.Logger, Loaded: a.metrics.CertificateLoaded})
@@ -168,6 +172,11 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 
+	webhooks, err := a.webhooks.Prepare(cfg.Webhooks)
+	if err != nil {
+		return err
+	}
+
 	// Nothing fails from here on.
 	commitLog()
 	for _, w := range runtime.Warnings(time.Now()) {
@@ -177,6 +186,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.proxy.Swap(runtime)
 	certificates.Commit()
 	change.Commit()
+	webhooks.Commit()
 	was, before := a.cfg, a.pools
 	a.cfg, a.pools, a.runtime = cfg, pools, runtime
 	a.running.Store(cfg)

@@ -66,25 +66,27 @@ func (a *app) tellChange(c balancer.Change) {
 	case balancer.Ejected:
 		text = "backend ejected"
 		args = append(args, slog.String("until", c.Until.Format(time.RFC3339)), slog.Int("times", c.Times))
+		e.State = "ejected"
 		e.Message = fmt.Sprintf("ejected for %s: %s", time.Until(c.Until).Round(time.Second), c.Why)
 	case balancer.Returned:
 		level, text = slog.LevelInfo, "backend takes part again"
-		e.Level, e.Message = admin.Info, "takes part again"
+		e.Level, e.State, e.Message = admin.Info, "returned", "takes part again"
 	case balancer.Withheld:
 		text = "backend is not ejected: that would be more than max_ejected_percent"
+		e.State = "withheld"
 		e.Message = "would be ejected, but max_ejected_percent are: " + c.Why
 	case balancer.PanicBegan:
 		level, text = slog.LevelError, "PANIC: ejections leave less than half of the pool, so they are ignored and all its backends are used"
-		e.Level, e.Message = admin.Error, "panic floor: all backends are used, ejected ones too, as "+c.Why
+		e.Level, e.State, e.Message = admin.Error, "panic", "panic floor: all backends are used, ejected ones too, as "+c.Why
 	case balancer.PanicEnded:
 		level, text = slog.LevelInfo, "PANIC is over: ejections count again"
-		e.Level, e.Message = admin.Info, "panic floor left: "+c.Why
+		e.Level, e.State, e.Message = admin.Info, "panic_over", "panic floor left: "+c.Why
 	case balancer.DrainAsked:
 		level, text = slog.LevelInfo, "backend asks to be drained"
-		e.Kind, e.Level, e.Message = "drain", admin.Info, "asks to be drained"
+		e.Kind, e.Level, e.State, e.Message = "drain", admin.Info, "asked", "asks to be drained"
 	case balancer.DrainWithdrawn:
 		level, text = slog.LevelInfo, "backend does not ask to be drained any more"
-		e.Kind, e.Level, e.Message = "drain", admin.Info, "does not ask to be drained any more"
+		e.Kind, e.Level, e.State, e.Message = "drain", admin.Info, "withdrawn", "does not ask to be drained any more"
 	}
 	a.log.LogAttrs(context.Background(), level, text, args...)
 	a.events.Publish(e)

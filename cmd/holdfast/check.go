@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/proxy"
+	"github.com/holdfast-lb/holdfast/webhook"
 )
 
 func newCheck() *cobra.Command {
@@ -93,7 +94,8 @@ func compile(cfg *config.Config) (targets []health.Target, warnings []string, er
 	}
 	rt, err := proxy.Compile(cfg, pools)
 	change, certsErr := certs.New(certs.Options{}).Prepare(cfg.Listeners)
-	if err := errors.Join(certsErr, err); err != nil {
+	_, hooksErr := (*webhook.Sender)(nil).Prepare(cfg.Webhooks)
+	if err := errors.Join(certsErr, err, hooksErr); err != nil {
 		return nil, nil, err
 	}
 	for _, pool := range pools.All() {

@@ -72,7 +72,7 @@ func (a *app) obey(o admin.Order) error {
 		key := b.Key()
 		if b.Mode != mode && a.registry.SetMode(key, mode) {
 			a.log.Info("mode changed", "pool", b.Pool, "backend", b.Name, "from", b.Mode.String(), "to", o.Mode)
-			a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name,
+			a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name, State: o.Mode,
 				Message: fmt.Sprintf("%s, was %s", o.Mode, b.Mode)})
 			probes = probes || mode == balancer.Maintenance || b.Mode == balancer.Maintenance
 		}

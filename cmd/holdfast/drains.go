@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -41,7 +42,7 @@ func (a *app) drained(p drain.Progress) {
 	took := p.Expected.Sub(p.Began).Round(time.Millisecond)
 	a.log.Info("drain ended", "pool", p.Key.Pool, "backend", name, "sockets", p.Sockets,
 		"closed", p.Closed, "forced", p.Forced, "took", took.String())
-	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: p.Key.Pool, Backend: name,
+	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: p.Key.Pool, Backend: name, State: "done",
 		Message: fmt.Sprintf("empty after %s: %d sockets closed, %d of them at the deadline", took, p.Closed+p.Forced, p.Forced)})
 	if !live {
 		a.drainer.Stop(p.Key)
@@ -60,14 +61,16 @@ func (a *app) nameOf(key balancer.Key) (name string, live bool) {
 }
 
 // startDrain begins a drain, or gives one that is under way another deadline.
+// What it says comes first: an empty backend is drained at once.
 func (a *app) startDrain(key balancer.Key, name string, policy config.Drain, deadline time.Duration) {
+	c, _ := a.registry.Counts(key)
+	sockets := c.Sockets + c.Handshakes
+	until := time.Now().Add(cmp.Or(deadline, policy.Deadline)).Format(time.RFC3339)
+	a.log.Info("drain begins", "pool", key.Pool, "backend", name, "sockets", sockets,
+		"deadline", until, "closes_per_second", policy.ClosesPerSecond)
+	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: key.Pool, Backend: name, State: "begun",
+		Message: fmt.Sprintf("begins with %d sockets, until %s", sockets, until)})
 	a.drainer.Start(key, policy, deadline)
-	p, ok := a.drainer.Of(key)
-	if !ok {
-		return // the process is ending
-	}
-	a.log.Info("drain begins", "pool", key.Pool, "backend", name, "sockets", p.Left,
-		"deadline", p.Deadline.Format(time.RFC3339), "closes_per_second", policy.ClosesPerSecond)
 }
 
 // carryDrains brings the drains from the configuration before a reload into

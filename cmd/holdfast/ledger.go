@@ -24,7 +24,7 @@ func (a *app) ledger() admin.Ledger {
 				return false
 			}
 			a.log.Info("socket closed by order", "socket", number, "code", code, "reason", reason)
-			a.events.Publish(admin.Event{Kind: "socket", Level: admin.Info,
+			a.events.Publish(admin.Event{Kind: "socket", Level: admin.Info, State: "closing",
 				Message: fmt.Sprintf("socket %s-%d is told Close %d: %s", a.run, number, code, reason)})
 			return true
 		},

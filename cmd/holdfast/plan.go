@@ -38,7 +38,8 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 	if err == nil {
 		_, err = proxy.Compile(cfg, pools)
 		_, certsErr := certs.New(certs.Options{}).Prepare(cfg.Listeners)
-		err = errors.Join(certsErr, err)
+		_, hooksErr := a.webhooks.Prepare(cfg.Webhooks)
+		err = errors.Join(certsErr, err, hooksErr)
 	}
 	if err != nil {
 		return plan, mistakesOf(err)

@@ -71,7 +71,7 @@ func (a *app) reload() admin.Outcome {
 	if err == nil && bytes.Equal(data, s.data) && files == s.files {
 		a.log.Info("configuration is unchanged")
 		a.metrics.Reload(true, time.Now())
-		a.taken(a.loaded.Load().Loaded, "the configuration is unchanged")
+		a.taken("unchanged", a.loaded.Load().Loaded, "the configuration is unchanged")
 		outcome.Status = "unchanged"
 		return outcome
 	}
@@ -89,14 +89,14 @@ func (a *app) reload() admin.Outcome {
 	outcome.Status, outcome.Changes = "reloaded", config.Diff(was, cfg)
 	changes := cmp.Or(outcome.Changes, "none")
 	a.log.Info("reloaded", "changes", changes, "configuration", cfg.Summary())
-	a.taken(time.Now(), "reloaded, changes: "+changes)
+	a.taken("reloaded", time.Now(), "reloaded, changes: "+changes)
 	return outcome
 }
 
 // taken notes that the newest file is what runs, since at.
-func (a *app) taken(at time.Time, message string) {
+func (a *app) taken(state string, at time.Time, message string) {
 	a.loaded.Store(&admin.Configuration{File: a.source.path, Loaded: at})
-	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Info, Message: message})
+	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Info, State: state, Message: message})
 }
 
 // refused notes that the newest file is not what runs, and returns why: every
@@ -115,7 +115,7 @@ func (a *app) refused(err error) []string {
 	now := *a.loaded.Load()
 	now.Refused = mistakes
 	a.loaded.Store(&now)
-	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Error,
+	a.events.Publish(admin.Event{Kind: "reload", Level: admin.Error, State: "refused",
 		Message: "refused, the configuration before it stays: " + strings.Join(mistakes, "; ")})
 	return mistakes
 }

@@ -30,11 +30,11 @@ func (a *app) tellScarcity(s scarcity) {
 	text := fmt.Sprintf("%d of %d MiB of memory are in use", s.used/mib, a.memory.Limit()/mib)
 	if s.short {
 		a.reports.Report(&explain.Event{Code: codeMemoryShort, Cause: text + ", so nothing new is taken; open sockets go on."})
-		a.events.Publish(admin.Event{Kind: "memory", Level: admin.Warn, Message: "short: " + text + ", nothing new is taken"})
+		a.events.Publish(admin.Event{Kind: "memory", Level: admin.Warn, State: "short", Message: "short: " + text + ", nothing new is taken"})
 		return
 	}
 	a.log.Info("memory is no longer short, new connections and requests are taken again", "used_bytes", s.used, "limit_bytes", a.memory.Limit())
-	a.events.Publish(admin.Event{Kind: "memory", Level: admin.Info, Message: "no longer short: " + text})
+	a.events.Publish(admin.Event{Kind: "memory", Level: admin.Info, State: "enough", Message: "no longer short: " + text})
 }
 
 // memorySample is what a scrape of /metrics asks.

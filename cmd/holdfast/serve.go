@@ -76,7 +76,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		return err
 	}
 	a.metrics.Reload(true, time.Now())
-	a.taken(time.Now(), "started with "+cfg.Summary())
+	a.taken("started", time.Now(), "started with "+cfg.Summary())
 	if pidFile != "" {
 		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil { // #nosec G306 -- a pid is no secret
 			a.stop(time.Second)

@@ -93,9 +93,9 @@ func targetOf(b *balancer.Backend, cfg *config.Config, rt *proxy.Runtime) health
 }
 
 func healthEvent(pool, backend string, v health.Verdict) admin.Event {
-	e := admin.Event{Time: v.At, Kind: "health", Level: admin.Warn, Pool: pool, Backend: backend, Message: "down: " + v.Why}
+	e := admin.Event{Time: v.At, Kind: "health", Level: admin.Warn, Pool: pool, Backend: backend, State: "down", Message: "down: " + v.Why}
 	if v.Up {
-		e.Level, e.Message = admin.Info, "up: "+v.Why
+		e.Level, e.State, e.Message = admin.Info, "up", "up: "+v.Why
 	}
 	return e
 }

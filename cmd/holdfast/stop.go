@@ -58,6 +58,7 @@ func (a *app) stop(deadline time.Duration) {
 			<-a.admin.done
 		}
 		a.retiring.Wait()
+		a.closeWebhooks()
 	}()
 	select {
 	case <-rest:
@@ -66,6 +67,13 @@ func (a *app) stop(deadline time.Duration) {
 	}
 	a.log.Info("stopped", "sockets", sockets, "took", time.Since(began).Round(time.Millisecond).String())
 	a.swapAccess(nil)
+}
+
+// closeWebhooks lets webhooks have what waits for them, if they are quick.
+func (a *app) closeWebhooks() {
+	ctx, cancel := timeout(lastSecond / 2)
+	defer cancel()
+	a.webhooks.Close(ctx)
 }
 
 func timeout(d time.Duration) (context.Context, context.CancelFunc) {

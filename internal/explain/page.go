@@ -87,7 +87,7 @@ var Chapters = [...]Chapter{
 	{"TLS and certificates", slog.LevelWarn, tlsPages},
 	{"Configuration and start", slog.LevelError, configPages},
 	{"Ends of open sockets", slog.LevelInfo, socketPages},
-	{"Administration", slog.LevelInfo, nil},
+	{"Administration", slog.LevelWarn, adminPages},
 	{"Holdfast itself", slog.LevelError, selfPages},
 }
 
