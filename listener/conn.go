@@ -86,6 +86,8 @@ type Conn struct {
 	hasByte     bool   // oneByte is the next to read
 	ended       bool   // the client's end was met within a body
 	record      bool   // the client speaks TLS, and this is a plain port
+	metered     bool   // allowance counts
+	allowance   int    // bytes of the body that may be read from the connection
 	piece       int    // bytes of the header if it came whole, in one read; 0: it did not
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
@@ -236,7 +238,12 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	if err := c.armRead(c.socket.settings.Load().timeout.Body); err != nil {
 		return 0, err
 	}
+	if c.metered && c.allowance <= 0 {
+		c.ended = true
+		return 0, errOverhead
+	}
 	n, err := c.stream().Read(p)
+	c.allowance -= n
 	switch {
 	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrBodyTimeout

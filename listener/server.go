@@ -62,7 +62,7 @@ func noteState(nc net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateActive:
 		c.phase.Store(uint32(phaseHeader))
 	case fasthttp.StateIdle:
-		c.headerArmed, c.lingers, c.served = false, false, true
+		c.headerArmed, c.lingers, c.metered, c.served = false, false, false, true
 		c.phase.Store(uint32(phaseIdle))
 	}
 }

@@ -51,6 +51,8 @@ type upload struct {
 	copied *copiedFields
 	rules  *fieldRules
 
+	meter bodyMeter // nil: none
+
 	stopped atomic.Bool   // nobody wants the rest
 	ending  atomic.Bool   // the last bytes are being written
 	settled atomic.Bool   // who sets it first owns the connection's read deadline
@@ -72,6 +74,10 @@ func (x *exchange) startUpload(c *backendConn, chunked bool) {
 	}
 	if s := x.route.shape; s != nil {
 		x.upload.rules = s.request
+	}
+	if m, known := x.ctx.Conn().(bodyMeter); known && chunked {
+		m.TookBody(0)
+		x.upload.meter = m
 	}
 	// The upload sets the deadline of the answer when the request has ended.
 	_ = c.readWithin(time.Time{}, 0)
@@ -142,6 +148,9 @@ func (u *upload) copy(buf []byte) class {
 			return clientGone
 		}
 		u.read += int64(n)
+		if u.meter != nil {
+			u.meter.TookBody(n)
+		}
 		if u.limit > 0 && u.read > u.limit {
 			return bodyTooLarge
 		}
@@ -166,6 +175,9 @@ func (u *upload) copy(buf []byte) class {
 		}
 	}
 }
+
+// bodyMeter is a client's connection that bounds what frames a chunked body.
+type bodyMeter interface{ TookBody(n int) }
 
 // endTeller is a client's connection that knows whether a read has met its end.
 type endTeller interface{ ReadEnded() bool }
