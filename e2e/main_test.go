@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		runChild()
 		return
 	}
+	if isAttacker() {
+		runAttacker()
+		return
+	}
 	os.Exit(run(m))
 }
 

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ const (
 type ledger struct {
 	open   atomic.Int64
 	epoch  time.Time
+	spread uint64 // odd, of this ledger alone: nobody can aim at one shard
 	shards [1 << shardBits]shard
 }
 
@@ -52,7 +54,7 @@ type use struct {
 }
 
 func newLedger() *ledger {
-	l := &ledger{epoch: time.Now()}
+	l := &ledger{epoch: time.Now(), spread: rand.Uint64() | 1}
 	for i := range l.shards {
 		l.shards[i].uses = make(map[addrKey]use)
 		l.shards[i].sweepAt = firstSweep
@@ -64,7 +66,7 @@ func newLedger() *ledger {
 func (l *ledger) now() time.Duration { return time.Since(l.epoch) }
 
 func (l *ledger) shard(k addrKey) *shard {
-	return &l.shards[uint64(k)*0x9E3779B97F4A7C15>>(64-shardBits)]
+	return &l.shards[uint64(k)*l.spread>>(64-shardBits)]
 }
 
 // enter books c, within the limits; 0 is no limit. When it reports true,
