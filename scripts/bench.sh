@@ -3,7 +3,8 @@
 # bench/README.md. Installs nothing: what is missing is named, with the way to
 # get it, and left out.
 #
-#   scripts/bench.sh                            everything, about an hour and a half
+#   scripts/bench.sh                            everything, more than an hour
+#   scripts/bench.sh --rounds 3 --duration 2s   everything, about 25 minutes
 #   scripts/bench.sh --quick                    three minutes, not to quote
 #   scripts/bench.sh --only churn,idle --against haproxy,none
 #   scripts/bench.sh --sweep                    how cost grows with size

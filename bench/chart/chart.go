@@ -47,7 +47,7 @@ func colourOf(peer string) color.Color {
 // NAME.svg and sweep-NAME.svg in dir, which exists.
 func Write(dir string, r *report.Report) error {
 	for _, s := range r.Scenarios {
-		if s.Sweep != "" {
+		if s.Sweep != "" || s.Metric == report.Lost {
 			continue
 		}
 		if err := save(filepath.Join(dir, s.Name+".svg"), func() (*plot.Plot, error) { return bars(r, s) }); err != nil {

@@ -18,6 +18,8 @@
 //	          the last one has, it sends again: messages delivered a second.
 //	storm     all sockets of one backend end at once and come back at once, as
 //	          often as it takes: latency is from a socket's end to its echo.
+//	drain     as paced, until the balancer is told to empty one backend: which
+//	          sockets read a Close, which ended without one, what was lost.
 //
 // Every echo is compared with what was sent, byte by byte. Anything
 // unexpected (a socket that ends, a wrong byte, an answer that never comes) is

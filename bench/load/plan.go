@@ -16,10 +16,11 @@ const (
 	Paced    = "paced"
 	Push     = "push"
 	Storm    = "storm"
+	Draining = "drain"
 )
 
 // Scenarios lists the names that Plan.Scenario may have.
-var Scenarios = []string{PingPong, Churn, Idle, Paced, Push, Storm}
+var Scenarios = []string{PingPong, Churn, Idle, Paced, Push, Storm, Draining}
 
 // What Plan.TLS may be beside empty: every connection has a whole handshake, or
 // all but the first of a worker resume a session by its ticket.
@@ -47,6 +48,7 @@ type Plan struct {
 	Watch    int              // pid of the balancer, whose CPU time and memory are read; 0: none
 	TLS      string           // for package wss: full or resume; "" here
 	Victim   netip.AddrPort   // storm: the backend whose sockets are to die
+	Order    string           // drain: URL that is asked, by POST, when the balancer is to empty its first backend
 }
 
 // Default returns the plan that the flags of `bench load` start from.
@@ -74,9 +76,10 @@ func (p Plan) Validate() error {
 	check(p.Threads >= 1 && p.Threads <= 64, "%d threads; 1 to 64 are possible", p.Threads)
 	check(p.Sockets >= p.Threads, "%d sockets for %d threads; each needs one", p.Sockets, p.Threads)
 	check(p.Size >= 1 && p.Size <= maxSize, "messages of %d bytes; 1 to %d are possible", p.Size, maxSize)
-	check(p.Scenario != Paced || p.Rate >= p.Threads, "rate %d/s; paced needs at least one message a second for each thread", p.Rate)
+	check(p.Scenario != Paced && p.Scenario != Draining || p.Rate >= p.Threads, "rate %d/s; paced needs at least one message a second for each thread", p.Rate)
 	check(p.Scenario != Push || p.Threads == 1, "%d threads; push has one sender, so one", p.Threads)
 	check(p.Scenario != Storm || p.Victim.IsValid(), "no victim; storm needs the backend that is to die")
+	check(p.Scenario != Draining || p.Order != "", "no order; drain needs a URL to ask")
 	check(p.Sources >= 0 && p.Sources <= 250, "%d source addresses; 0 to 250 are possible", p.Sources)
 	check(p.Warmup >= 0 && p.Duration > 0 && p.Grace > 0, "warm-up %s, duration %s, grace %s; the last two must be positive", p.Warmup, p.Duration, p.Grace)
 	return errors.Join(errs...)

@@ -28,6 +28,7 @@ type Result struct {
 	BalancerCPU float64 `json:"balancer_cpu_us"`  // for one op; 0: not watched
 	MachineCPU  float64 `json:"machine_cpu_us"`   // for one op, all processes and the kernel
 	Memory      *Memory `json:"memory,omitempty"` // idle with a watched balancer
+	Drain       *Drain  `json:"drain,omitempty"`  // drain
 }
 
 // Latency is the distribution of one op's duration in microseconds.
@@ -49,6 +50,27 @@ type Memory struct {
 	// MachinePerSocket counts everything on the machine: the kernel's
 	// buffers, generator and backend too. Noisy.
 	MachinePerSocket float64 `json:"machine_per_socket"`
+}
+
+// Drain is what clients saw while one of their backends was emptied. Latency in
+// the result is that of the others.
+type Drain struct {
+	Sockets    int     `json:"sockets"`     // on the backend when the order was given
+	Told       int     `json:"told"`        // of it: read a Close frame
+	Code       int     `json:"code"`        // the first Close's status; 1005: none in it
+	Cut        int     `json:"cut"`         // of it: ended without a Close frame
+	Left       int     `json:"left"`        // still on it at the end of the measured time
+	Emptied    float64 `json:"emptied_s"`   // seconds from the order to the last one's end; 0: never
+	OthersTold int     `json:"others_told"` // of the other backends: read a Close frame
+	OthersCut  int     `json:"others_cut"`  // of the other backends: ended without one
+	Unanswered int     `json:"unanswered"`  // messages that were under way on a socket that ended
+	Missed     int     `json:"missed"`      // messages that were due while their socket was coming back
+
+	// Linger is for how long after the order processes from before it were
+	// there, in seconds; the generator does not know it. LingerOn: still there
+	// at the end.
+	Linger   float64 `json:"linger_s"`
+	LingerOn bool    `json:"linger_on"`
 }
 
 // Spend sets the CPU time of one op from readings taken at both ends of the

@@ -104,6 +104,8 @@ func (r *run) scenario(w *worker) scenario {
 		return &push{w: w}
 	case Storm:
 		return &storm{w: w}
+	case Draining:
+		return &drain{w: w}
 	}
 	return &pingpong{w: w}
 }
@@ -161,6 +163,11 @@ func (r *run) conduct(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.plan.Scenario == Draining {
+		if err := order(ctx, r.plan.Order); err != nil {
+			return err
+		}
+	}
 	if r.after, err = r.readAt(ctx, until); err != nil {
 		return err
 	}
@@ -202,6 +209,9 @@ func (r *run) result() Result {
 		r.memory(&res)
 		return res
 	}
+	if p.Scenario == Draining {
+		res.Drain = r.drained()
+	}
 	if p.Scenario == Storm {
 		// The rate at which they came back: nothing happens after the last.
 		var last int64
@@ -214,6 +224,28 @@ func (r *run) result() Result {
 	}
 	res.Spend(r.before, r.after)
 	return res
+}
+
+// drained sums up what the workers saw of a drain.
+func (r *run) drained() *Drain {
+	var all Drain
+	for _, w := range r.workers {
+		d := w.driver.(*drain).found
+		all.Sockets += d.Sockets
+		all.Told += d.Told
+		all.Cut += d.Cut
+		all.Left += d.Left
+		all.OthersTold += d.OthersTold
+		all.OthersCut += d.OthersCut
+		all.Unanswered += d.Unanswered
+		all.Missed += d.Missed
+		all.Code = max(all.Code, d.Code)
+		all.Emptied = max(all.Emptied, d.Emptied)
+	}
+	if all.Left > 0 {
+		all.Emptied = 0
+	}
+	return &all
 }
 
 // memory sets what the held sockets have cost.

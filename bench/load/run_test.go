@@ -44,6 +44,18 @@ func shortPlan(scenario string, targets []netip.AddrPort) Plan {
 	return p
 }
 
+// patient runs p until the machine lets the generator measure.
+func patient(t *testing.T, p Plan) (r Result, err error) {
+	t.Helper()
+	for range 5 {
+		if r, err = Run(context.Background(), p); !errors.Is(err, ErrBusy) {
+			break
+		}
+		t.Logf("%s: again: %v", p.Scenario, err)
+	}
+	return r, err
+}
+
 func TestRun(t *testing.T) {
 	targets := startBackend(t)
 	f := func(name string, change func(*Plan), check func(Result) bool) {
@@ -53,14 +65,7 @@ func TestRun(t *testing.T) {
 		if change != nil {
 			change(&p)
 		}
-		var r Result
-		var err error
-		for range 5 {
-			if r, err = Run(context.Background(), p); !errors.Is(err, ErrBusy) {
-				break
-			}
-			t.Logf("%s: again: %v", name, err)
-		}
+		r, err := patient(t, p)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -94,6 +99,7 @@ func TestRunWithoutServer(t *testing.T) {
 	f := func(scenario string) {
 		t.Helper()
 		p := shortPlan(scenario, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")})
+		p.Order = "http://127.0.0.1:1/"
 		r, err := Run(context.Background(), p)
 		if err == nil && r.Errors == 0 {
 			t.Errorf("%s: want an error, got %+v", scenario, r)

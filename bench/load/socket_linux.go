@@ -16,6 +16,7 @@ type state uint8
 const (
 	ended      state = iota // no descriptor
 	connecting              // connecting, or waiting for the 101
+	greeting                // the backend's number is expected
 	open                    // echoes are expected
 	closing                 // the answer to Close is expected
 	closed                  // the server's end of the stream is expected
@@ -27,13 +28,16 @@ type socket struct {
 	fd         int
 	generation int32 // tells events of this descriptor's use from older ones
 	state      state
-	answer     []byte // a handshake answer that a read cut short
+	answer     []byte // a handshake answer, or a frame of drain's, that a read cut short
 	got        int    // bytes of the expected frame that have come
 	unsent     []byte // rest of what is being written; part of a shared slice
 	owed       int    // whole messages to write after unsent
 	begun      int64  // when the operation under way began, in the worker's time
-	echoes     int    // paced: whole echoes so far
-	tries      int    // storm: attempts to come back
+	echoes     int    // paced: whole echoes so far; drain: number of the oldest message under way
+	tries      int    // storm, drain: attempts to come back
+	home       int    // drain: number of its backend
+	owing      int    // drain: messages under way
+	code       uint16 // drain: status of the Close that came; 0: none
 }
 
 // dial begins to connect s and to send its handshake. On loopback the
@@ -149,7 +153,7 @@ func (w *worker) read(s *socket, hungUp bool) {
 			w.end(s, nil)
 			return
 		case n == 0:
-			w.end(s, fmt.Errorf("read from socket %d: the other side ended the stream", s.index))
+			w.end(s, fmt.Errorf("read from socket %d: %w", s.index, errGone))
 			return
 		}
 		generation := s.generation
@@ -176,11 +180,16 @@ func (w *worker) take(s *socket, b []byte) {
 		case size == 0:
 			s.answer = append([]byte(nil), b...)
 			return
-		case size < len(b):
+		case size < len(b) && !w.greeted:
 			w.end(s, fmt.Errorf("read handshake answer: %d bytes follow it, though nothing was sent", len(b)-size))
 			return
 		}
 		s.answer = nil
+		if w.greeted {
+			s.state = greeting
+			w.match(s, b[size:])
+			return
+		}
 		s.state = open
 		w.driver.opened(s)
 		return

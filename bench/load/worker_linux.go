@@ -47,6 +47,7 @@ type worker struct {
 
 	generation int32
 	source     int
+	greeted    bool  // drain: backends speak first
 	busy       int   // sockets with an operation under way
 	draining   bool  // no new operations
 	from       int64 // measured time, in the worker's time: [from, until)
@@ -68,7 +69,8 @@ func newWorker(p *Plan, base time.Time, sockets []*socket) (*worker, error) {
 	}
 	w := &worker{
 		plan: p, poller: poller, base: base, sockets: sockets, buf: make([]byte, readBytes),
-		hello: wire.Handshake(p.Targets[0].String(), p.Path), source: sockets[0].index,
+		greeted: p.Scenario == Draining,
+		hello:   wire.Handshake(p.Targets[0].String(), p.Path), source: sockets[0].index,
 	}
 	w.message, w.echo = wire.Message(p.Size)
 	w.bye, w.byeEcho = wire.Farewell()
@@ -159,6 +161,17 @@ func (w *worker) drain(ctx context.Context) error {
 // match compares received bytes with the frame that must come.
 func (w *worker) match(s *socket, b []byte) {
 	for len(b) > 0 {
+		if s.state == greeting {
+			b = w.greet(s, b)
+			continue
+		}
+		if w.greeted && s.state == open && s.got == 0 && (len(s.answer) > 0 || b[0] == wire.FinClose) {
+			w.part(s, b)
+			return
+		}
+		if w.greeted && s.state == closed {
+			return
+		}
 		want := w.echo
 		switch s.state {
 		case closing:

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"maps"
@@ -32,6 +33,8 @@ type Setup struct {
 	Files    int      // descriptors that a process may have
 	Routes   int      // routes beside the one for everything, /r/1/ and so on
 	Reloads  bool     // Process.Reload is going to be called
+	Drains   bool     // Process.Empty is going to be called
+	Admin    string   // host:port for Holdfast's API; "": none
 	TLS      bool     // the balancer ends TLS; see certificate.go
 
 	generation int // of the configuration, counted by reloads
@@ -88,6 +91,8 @@ type peer struct {
 	env     func(Setup) []string
 	signal  syscall.Signal                        // has the configuration read again
 	reload  func(program, config string) []string // a command that does, in place of signal
+	empty   func(context.Context, *Process) error // has the first backend emptied; nil: a reload without it
+	means   string                                // what that does, for the report
 	version string                                // argument that prints it; -v by default
 }
 
@@ -95,21 +100,25 @@ var known = map[string]peer{
 	"haproxy": {
 		program: "haproxy", install: "apt install haproxy", config: "haproxy.cfg", tuned: true,
 		args: haproxyArgs, signal: syscall.SIGUSR2,
+		means: "`set server state drain`; after 2 s `shutdown sessions server`", empty: emptyHAProxy,
 	},
 	// As most people run it: without the settings that were found by profiling.
 	"haproxy-default": {
 		program: "haproxy", install: "apt install haproxy", config: "haproxy.cfg",
 		args: haproxyArgs, signal: syscall.SIGUSR2,
+		means: "`set server state drain`; after 2 s `shutdown sessions server`", empty: emptyHAProxy,
 	},
 	"nginx": {
 		program: "nginx", install: "apt install nginx", config: "nginx.conf",
 		args:   func(config string, s Setup) []string { return []string{"-p", s.Dir, "-e", "stderr", "-c", config} },
 		signal: syscall.SIGHUP,
+		means:  "a reload without the backend, with `worker_shutdown_timeout 2s`",
 	},
 	"apache": {
 		program: "apache2", install: "apt install apache2", config: "apache.conf",
 		args:   func(config string, s Setup) []string { return []string{"-d", s.Dir, "-f", config, "-DFOREGROUND"} },
 		signal: syscall.SIGUSR1,
+		means:  "a graceful reload without the backend; nothing ends a socket that is open",
 	},
 	"caddy": {
 		program: "caddy", install: "go install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9", config: "Caddyfile",
@@ -123,13 +132,15 @@ var known = map[string]peer{
 			return []string{program, "reload", "--adapter", "caddyfile", "--config", config,
 				"--address", "unix/" + filepath.Join(filepath.Dir(config), "admin.sock")}
 		},
+		means:   "a reload without the backend, with `stream_close_delay 2s`",
 		version: "version",
 	},
 	Holdfast: {
 		program: "holdfast", install: "go build -o holdfast ./cmd/holdfast", config: "holdfast.yaml",
-		args:    func(config string, _ Setup) []string { return []string{"serve", "--config", config} },
-		env:     func(s Setup) []string { return []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)} },
-		signal:  syscall.SIGHUP,
+		args:   func(config string, _ Setup) []string { return []string{"serve", "--config", config} },
+		env:    func(s Setup) []string { return []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)} },
+		signal: syscall.SIGHUP,
+		means:  "`POST …/drain` with a deadline of 2 s", empty: emptyHoldfast,
 		version: "version",
 	},
 }

@@ -14,9 +14,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConfigure(t *testing.T) {
+	var with Setup // beside what every one has
 	f := func(name string, want ...string) {
 		t.Helper()
-		s := Setup{Dir: t.TempDir(), Listen: "127.0.0.1:8000", Backends: []string{"127.0.0.1:1", "127.0.0.1:2"}, Threads: 2, Files: 20000}
+		s := Setup{TLS: with.TLS, Drains: with.Drains, Admin: with.Admin,
+			Dir: t.TempDir(), Listen: "127.0.0.1:8000", Backends: []string{"127.0.0.1:1", "127.0.0.1:2"}, Threads: 2, Files: 20000}
 		path, err := Configure(name, s)
 		if err != nil {
 			t.Fatal(err)
@@ -35,6 +37,17 @@ func TestConfigure(t *testing.T) {
 	f("haproxy", "tune.maxpollevents 24\n")
 	f("nginx", "worker_processes 2;", "worker_connections 20000;", "listen 127.0.0.1:8000 ", "server 127.0.0.1:2;")
 	f(Holdfast, "address: 127.0.0.1:8000\n", `{name: arena-1, url: "http://127.0.0.1:2"}`)
+	with = Setup{TLS: true}
+	f("haproxy", "ssl crt ", "/both.pem\n", "ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256")
+	f("nginx", "reuseport ssl;", "/cert.pem;", "/key.pem;", "Ciphersuites TLS_AES_128_GCM_SHA256;")
+	f("apache", "SSLEngine on", "/cert.pem\n", "LoadModule ssl_module")
+	f("caddy", "https://127.0.0.1:8000 {\n\ttls ")
+	f(Holdfast, "tls: {certificates: [{cert: ")
+	with = Setup{Drains: true, Admin: "127.0.0.1:9000"}
+	f("haproxy", "/haproxy.sock mode 600 level admin\n")
+	f("nginx", "worker_shutdown_timeout 2s;")
+	f("caddy", "stream_close_delay 2s\n")
+	f(Holdfast, `admin: {address: "127.0.0.1:9000"}`, "drain: {deadline: 2s}\n")
 	if _, err := Configure("squid", Setup{}); err == nil || !strings.Contains(err.Error(), "haproxy, haproxy-default, holdfast, nginx") {
 		t.Errorf("want an error that lists the peers, got %v", err)
 	}

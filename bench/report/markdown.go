@@ -29,6 +29,10 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 	for _, s := range r.Scenarios {
 		if s.Sweep == "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Name, s.About)
+			if s.Metric == Lost {
+				r.drains(&b, s)
+				continue
+			}
 			r.table(&b, s)
 			if r.Plots {
 				fmt.Fprintf(&b, "\n![%s](%s.svg)\n", s.Name, s.Name)

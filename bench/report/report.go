@@ -16,6 +16,11 @@ const (
 	Memory Metric = "B/socket"  // lower is better
 	P99    Metric = "µs at p99" // lower is better
 	MBs    Metric = "MB/s"      // higher is better
+
+	// Lost is how many sockets ended without a Close frame, or were not ended
+	// at all, in a drain. Lower is better; it has no ratios and no chart, since
+	// none is what everybody wants.
+	Lost Metric = "sockets lost"
 )
 
 // Subject is the balancer that all this is about; it is nobody's peer.
@@ -51,6 +56,7 @@ type Run struct {
 	Failure    string      `json:"failure,omitempty"`   // why there is no figure
 	Skipped    string      `json:"skipped,omitempty"`   // why it was not tried
 	Processes  int         `json:"processes,omitempty"` // of the balancer, at the end
+	Means      string      `json:"means,omitempty"`     // how a backend was taken away
 	Result     load.Result `json:"result"`
 }
 
@@ -201,6 +207,8 @@ func (s Scenario) value(r load.Result) float64 {
 		return r.Latency.P99
 	case MBs:
 		return r.Transfer / 1e6
+	case Lost:
+		return 0 // see drains
 	default:
 		return r.Rate
 	}

@@ -19,6 +19,7 @@ func TestScenarios(t *testing.T) {
 		}
 		names = append(names, s.Name)
 		s.plan.Victim = netip.MustParseAddrPort("127.0.0.1:80")
+		s.plan.Order = "http://127.0.0.1/"
 		s.plan.Targets = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:80")}
 		if err := s.plan.Validate(); err != nil {
 			t.Errorf("%s: %v", s.Name, err)

@@ -56,6 +56,7 @@ func loadCommand() *cobra.Command {
 	f.DurationVar(&p.Grace, "grace", p.Grace, "for opening the sockets, and for answers due at the end")
 	f.StringVar(&p.TLS, "tls", p.TLS, "pingpong, churn, idle: speak TLS; full: a whole handshake for every connection, resume: sessions are resumed")
 	f.TextVar(&p.Victim, "victim", netip.AddrPort{}, "storm: the bench backend whose sockets are to end")
+	f.StringVar(&p.Order, "order", p.Order, "drain: URL that is asked, by POST, when the balancer is to empty its first backend")
 	f.IntVar(&p.Watch, "watch", p.Watch, "pid of the balancer: read its CPU time and memory")
 	return quiet(c)
 }
@@ -71,7 +72,7 @@ func loadArgs(p load.Plan) []string {
 		"--sockets", strconv.Itoa(p.Sockets), "--size", strconv.Itoa(p.Size), "--rate", strconv.Itoa(p.Rate),
 		"--threads", strconv.Itoa(p.Threads), "--sources", strconv.Itoa(p.Sources),
 		"--warmup", p.Warmup.String(), "--duration", p.Duration.String(), "--grace", p.Grace.String(),
-		"--watch", strconv.Itoa(p.Watch), "--tls", p.TLS,
+		"--watch", strconv.Itoa(p.Watch), "--tls", p.TLS, "--order", p.Order,
 	}
 	if p.Victim.IsValid() {
 		args = append(args, "--victim", p.Victim.String())

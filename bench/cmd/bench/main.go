@@ -2,6 +2,7 @@
 //
 //	bench --holdfast ./holdfast --against haproxy,nginx,none
 //	bench --quick --only pingpong,churn
+//	bench compare RUN1 RUN2           do two runs agree?
 //	bench backend                     echo backends, until Ctrl-C
 //	bench load churn --target 127.0.0.1:8080 --duration 10s
 //
@@ -26,7 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	root := compareCommand()
-	root.AddCommand(backendCommand(), loadCommand())
+	root.AddCommand(backendCommand(), loadCommand(), agreeCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

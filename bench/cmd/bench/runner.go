@@ -24,7 +24,7 @@ const (
 	backendCount    = 3
 	maxBackends     = 200
 	enoughFiles     = 65536                  // nginx reserves memory for each, used or not
-	calm            = 500 * time.Millisecond // between two runs, to see who else is at work
+	calm            = 300 * time.Millisecond // between two runs, to see who else is at work
 )
 
 // runner goes through scenarios, rounds and peers. One at a time: whatever
@@ -36,6 +36,8 @@ type runner struct {
 	programs  map[string]string // paths by name; wrk's too
 	backends  *backends
 	progress  io.Writer
+	done      int           // runs
+	spent     time.Duration // by them
 }
 
 // measure does all runs and returns what it has, also after an error. A
@@ -59,7 +61,10 @@ func (r *runner) measure(ctx context.Context) (rep *report.Report, err error) {
 				// Another one begins each round, so that none always
 				// follows the same neighbour.
 				name := r.peers[(i+round-1)%len(r.peers)]
+				begun := time.Now()
 				run := r.one(ctx, s, name)
+				r.spent += time.Since(begun)
+				r.done++
 				if ctx.Err() != nil {
 					return rep, fmt.Errorf("measure: %w", context.Cause(ctx))
 				}
@@ -116,6 +121,9 @@ func (r *runner) one(ctx context.Context, s scenario, name string) (run report.R
 	if run.Background, err = background(ctx); err == nil {
 		run.Result, err = r.driven(ctx, s, p, targets, pid)
 	}
+	if s.plan.Scenario == load.Draining {
+		run.Means = peers.Means(name)
+	}
 	if p != nil && s.reload {
 		run.Processes = p.Processes()
 	}
@@ -137,6 +145,8 @@ func (r *runner) skip(s scenario, name string) string {
 		return wrk.ErrMissing.Error()
 	case s.reload && name == peers.None:
 		return "there is nothing to reload"
+	case s.plan.Scenario == load.Draining && name == peers.None:
+		return "there is nobody to take a backend away"
 	case s.plan.TLS != "" && name == peers.None:
 		return "the backends speak no TLS, which is the balancer's work here"
 	case s.plan.Scenario == load.Push && r.threads > 1:
@@ -156,8 +166,12 @@ func (r *runner) backendsFor(s scenario) []string {
 	return r.backends.addresses[:n]
 }
 
-// driven is drive, with reloads all the while if the scenario is about them.
+// driven is drive, with reloads all the while or a drain if the scenario is
+// about them.
 func (r *runner) driven(ctx context.Context, s scenario, p *peers.Process, targets []string, pid int) (load.Result, error) {
+	if s.plan.Scenario == load.Draining {
+		return r.drained(ctx, s, p, targets, pid)
+	}
 	if !s.reload {
 		return r.drive(ctx, s, targets, pid)
 	}
@@ -185,6 +199,12 @@ func (r *runner) start(ctx context.Context, name, dir string, s scenario) (p *pe
 	setup := peers.Setup{
 		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload, TLS: s.plan.TLS != "",
 		Threads: balancerThreads, Files: int(min(descriptors(), enoughFiles)),
+	}
+	if s.plan.Scenario == load.Draining {
+		setup.Drains = true
+		if setup.Admin, err = peers.FreeAddress(); err != nil {
+			return nil, "", err
+		}
 	}
 	p, err = peers.Start(ctx, name, r.programs[name], setup)
 	return p, listen, err
@@ -243,8 +263,13 @@ func (r *runner) show(run report.Run) {
 		what, _, _ = strings.Cut("failed: "+run.Failure, "\n")
 	case run.Skipped != "":
 		what = "skipped: " + run.Skipped
+	case run.Result.Drain != nil:
+		what = fmt.Sprintf("%d told, %d cut, %d left", run.Result.Drain.Told, run.Result.Drain.Cut, run.Result.Drain.Left)
 	case m != nil:
 		what = fmt.Sprintf("%.0f B/socket", m.PerSocket)
 	}
-	_, _ = fmt.Fprintf(r.progress, "%-13s round %d/%d  %-9s %s\n", run.Scenario, run.Round, r.rounds, run.Peer, what)
+	all := len(r.scenarios) * r.rounds * len(r.peers)
+	left := r.spent / time.Duration(r.done) * time.Duration(all-r.done)
+	_, _ = fmt.Fprintf(r.progress, "%4d/%d, %4.1f min left  %-17s round %d  %-9s %s\n",
+		r.done, all, left.Minutes(), run.Scenario, run.Round, run.Peer, what)
 }

@@ -38,7 +38,7 @@ type web struct {
 func scenarios(d time.Duration, threads int) []scenario {
 	base := load.Default()
 	base.Duration, base.Threads = d, threads
-	base.Warmup = min(time.Second, d/2)
+	base.Warmup = min(time.Second, d/4)
 	// make returns one scenario; change says how it differs from a ping-pong.
 	make := func(name, about string, metric report.Metric, change func(*scenario)) scenario {
 		s := scenario{Scenario: report.Scenario{Name: name, About: about, Metric: metric}, plan: base}
@@ -69,6 +69,10 @@ func scenarios(d time.Duration, threads int) []scenario {
 			s.plan.Scenario, s.plan.Sockets, s.plan.Grace = load.Storm, 3000, 30*time.Second
 		}),
 		make("reload", "As pingpong, and the balancer reads its configuration again once a second. No socket may end.", report.Rate, func(s *scenario) { s.reload = true }),
+		make("drain", "300 sockets on three backends, 3,000 messages of 64 B a second. One backend is to be empty 2 s after the order; sockets that end come back at once.", report.Lost, func(s *scenario) {
+			s.plan.Scenario, s.plan.Sockets, s.plan.Rate, s.plan.Path = load.Draining, 300, 3000, "/hello"
+			s.plan.Duration, s.plan.Threads = 4*time.Second, 1
+		}),
 		make("idle", "9,000 sockets, used once, then held: the balancer's own memory (RssAnon + RssShmem) for each.", report.Memory, func(s *scenario) {
 			s.plan.Scenario, s.plan.Sockets, s.plan.Grace = load.Idle, 9000, 30*time.Second
 			s.plan.Warmup, s.plan.Duration = 0, 3*time.Second // settles; nothing is counted
@@ -103,7 +107,7 @@ func scenarios(d time.Duration, threads int) []scenario {
 func sweeps(d time.Duration, threads int) []scenario {
 	base := load.Default()
 	base.Duration, base.Threads = d, threads
-	base.Warmup = min(time.Second, d/2)
+	base.Warmup = min(time.Second, d/4)
 	var all []scenario
 	sweep := func(name, about string, sizes []int, change func(s *scenario, n int)) {
 		for _, n := range sizes {

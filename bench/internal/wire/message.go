@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 )
 
-// RFC 6455, section 5.2: final binary frame, final Close frame, mask bit.
+// First bytes of frames that are final (RFC 6455, section 5.2).
 const (
+	FinText   = 0x81
 	finBinary = 0x82
-	finClose  = 0x88
-	maskBit   = 0x80
+	FinClose  = 0x88
 )
+
+const maskBit = 0x80
 
 // Message returns a client's binary frame with size bytes of payload, masked
 // with a key of zero, and the frame that its echo must be.
@@ -24,7 +26,7 @@ func Message(size int) (sent, echoed []byte) {
 // Farewell returns a client's Close frame with status 1000 (section 7.4.1)
 // and the answer to it.
 func Farewell() (sent, echoed []byte) {
-	return frame(finClose, binary.BigEndian.AppendUint16(nil, 1000))
+	return frame(FinClose, binary.BigEndian.AppendUint16(nil, 1000))
 }
 
 func frame(first byte, payload []byte) (client, server []byte) {
