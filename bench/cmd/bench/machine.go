@@ -1,6 +1,7 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"os"
 	"os/exec"
 	"runtime"
@@ -24,10 +25,18 @@ func describe(programs map[string]string) report.Machine {
 		m.MemoryMB = n >> 10
 	}
 	m.Files = descriptors()
+	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
+		m.Versions["commit"] = strings.TrimSpace(string(out)) // of the directory that this runs in
+	}
 	for name, program := range programs {
 		// wrk prints its version and then exits with an error.
 		out, _ := exec.Command(program, peers.VersionArg(name)).CombinedOutput()
 		line, _, _ := strings.Cut(string(out), "\n")
+		if line == "unknown" { // a program in Go that was told no version
+			if info, err := buildinfo.ReadFile(program); err == nil {
+				line = info.Main.Path + " " + info.Main.Version
+			}
+		}
 		m.Versions[name] = strings.TrimSpace(line)
 	}
 	return m

@@ -70,7 +70,7 @@ func (r *runner) measure(ctx context.Context) (rep *report.Report, err error) {
 				}
 				run.Round = round
 				rep.Runs = append(rep.Runs, run)
-				r.show(run)
+				r.show(s, run)
 			}
 		}
 	}
@@ -256,13 +256,17 @@ func background(ctx context.Context) (float64, error) {
 }
 
 // show prints a line of progress.
-func (r *runner) show(run report.Run) {
+func (r *runner) show(s scenario, run report.Run) {
 	what := fmt.Sprintf("%.0f/s", run.Result.Rate)
 	switch m := run.Result.Memory; {
 	case run.Failure != "":
 		what, _, _ = strings.Cut("failed: "+run.Failure, "\n")
 	case run.Skipped != "":
 		what = "skipped: " + run.Skipped
+	case run.Result.Transfer > 0 && s.Metric == report.MBs:
+		what = fmt.Sprintf("%.0f MB/s", run.Result.Transfer/1e6)
+	case s.Metric == report.P99:
+		what = fmt.Sprintf("%.0f µs at p99", run.Result.Latency.P99)
 	case run.Result.Drain != nil:
 		what = fmt.Sprintf("%d told, %d cut, %d left", run.Result.Drain.Told, run.Result.Drain.Cut, run.Result.Drain.Left)
 	case m != nil:

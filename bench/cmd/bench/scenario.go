@@ -45,6 +45,9 @@ func scenarios(d time.Duration, threads int) []scenario {
 		if change != nil {
 			change(&s)
 		}
+		if s.web != nil {
+			s.plan.Warmup = time.Second // wrk knows whole seconds
+		}
 		return s
 	}
 	return []scenario{
