@@ -107,14 +107,29 @@ func manyRoutes(t testing.TB, n int) *router {
 	return routerOf(t, rules...)
 }
 
+// lookups are what is looked up among manyRoutes.
+var lookups = []struct{ name, host, path string }{
+	{"exact", "h0.example.com", "/ws/room/7"},
+	{"wildcard", "a.b.w1.example.com", "/ws/room/7"},
+	{"miss", "A.very.Deep.name.example.org:8080", "/p2/x/y/z/z/z/z"},
+}
+
+func TestRouterFindDoesNotAllocate(t *testing.T) {
+	for _, n := range []int{1, 100, 10_000} {
+		r := manyRoutes(t, n)
+		for _, c := range lookups {
+			host, path := []byte(c.host), []byte(c.path)
+			if allocs := testing.AllocsPerRun(100, func() { r.find(host, path) }); allocs != 0 {
+				t.Errorf("%d routes, %s: %v allocations", n, c.name, allocs)
+			}
+		}
+	}
+}
+
 func BenchmarkRouterFind(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		r := manyRoutes(b, n)
-		for _, c := range []struct{ name, host, path string }{
-			{"exact", "h0.example.com", "/ws/room/7"},
-			{"wildcard", "a.b.w1.example.com", "/ws/room/7"},
-			{"miss", "A.very.Deep.name.example.org:8080", "/p2/x/y/z/z/z/z"},
-		} {
+		for _, c := range lookups {
 			b.Run(fmt.Sprintf("%d/%s", n, c.name), func(b *testing.B) {
 				host, path := []byte(c.host), []byte(c.path)
 				b.ReportAllocs()

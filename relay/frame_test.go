@@ -205,6 +205,27 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
+// Scanning allocates nothing, wherever reads cut the stream.
+func TestScannerDoesNotAllocate(t *testing.T) {
+	var stream []byte
+	for _, payload := range []int{0, 64, 1 << 10, 70 << 10} {
+		stream = appendFrame(stream, 2, true, make([]byte, payload))
+	}
+	for _, cut := range []int{1, 7, 4096, len(stream)} {
+		var s Scanner
+		var tally Tally
+		if n := testing.AllocsPerRun(10, func() {
+			for rest := stream; len(rest) > 0; {
+				at := min(cut, len(rest))
+				s.Scan(rest[:at], &tally)
+				rest = rest[at:]
+			}
+		}); n != 0 {
+			t.Errorf("reads of %d bytes: %v allocations", cut, n)
+		}
+	}
+}
+
 func BenchmarkScanner(b *testing.B) {
 	f := func(name string, payload int) {
 		stream := appendFrame(nil, 2, true, make([]byte, payload))
