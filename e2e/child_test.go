@@ -15,15 +15,23 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// childAddress is the environment variable that makes the test binary a
-// backend on that address instead.
-const childAddress = "HOLDFAST_E2E_CHILD"
+const (
+	// childAddress is the environment variable that makes the test binary a
+	// backend on that address instead.
+	childAddress = "HOLDFAST_E2E_CHILD"
+	// childTarget is another, for a child that is loud: see runLoud.
+	childTarget = "HOLDFAST_E2E_TARGET"
+)
 
 func isChild() bool { return os.Getenv(childAddress) != "" }
 
 // runChild serves as an echoing backend until its standard input ends, which
 // it does at the latest when the tests' process does.
 func runChild() {
+	if target := os.Getenv(childTarget); target != "" {
+		runLoud(os.Getenv(childAddress), target)
+		return
+	}
 	l, err := net.Listen("tcp", os.Getenv(childAddress))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
@@ -52,8 +60,13 @@ type child struct {
 // end kills it.
 func startChild(t *testing.T, addr string) *child {
 	t.Helper()
-	c := &child{addr: addr, cmd: exec.Command(os.Args[0])}
-	c.cmd.Env = append(os.Environ(), childAddress+"="+addr)
+	return beginChild(t, addr, exec.Command(os.Args[0]))
+}
+
+func beginChild(t *testing.T, addr string, cmd *exec.Cmd, env ...string) *child {
+	t.Helper()
+	c := &child{addr: addr, cmd: cmd}
+	c.cmd.Env = append(append(os.Environ(), childAddress+"="+addr), env...)
 	c.cmd.Stderr = os.Stderr
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {

@@ -34,7 +34,7 @@ func BenchmarkBesideALoudSocket(b *testing.B) {
 					go serveQuietly(c)
 				}
 			}()
-			const sockets, every = 50, 50 * time.Millisecond
+			const sockets, every = 500, 50 * time.Millisecond
 			var all sync.WaitGroup
 			stop := make(chan struct{})
 			if loud {

@@ -15,10 +15,10 @@ import (
 const (
 	// bufferSize is the most that one read takes, so the most that a pair
 	// holds back for a slow peer in one direction.
-	bufferSize = 256 << 10
+	bufferSize = 128 << 10
 	// turnBytes is what one pair may move in one direction before the other
-	// pairs of its loop have their turn.
-	turnBytes = 1 << 20
+	// pairs of its loop have their turn: one read, some 0.1 ms.
+	turnBytes = bufferSize
 	// keepSpares is how long buffers are kept that no slow peer needs,
 	// milliseconds.
 	keepSpares = 1000
@@ -106,10 +106,11 @@ func (l *loop) run() {
 		if len(l.pool) > 0 && l.now-l.used >= keepSpares {
 			l.pool = nil // a burst is over
 		}
+		before := len(l.work)
 		for i := range events[:n] {
 			l.event(&events[i])
 		}
-		l.overtime()
+		l.overtime(before)
 		l.obey()
 		if l.closing.Load() {
 			l.table.each(l.cut)
@@ -162,7 +163,9 @@ func (l *loop) event(ev *sys.Event) {
 	case dialing:
 		l.dial(p)
 	case open, leaving:
-		l.turn(p)
+		if !p.queued { // otherwise its turn comes after everybody else's
+			l.turn(p)
+		}
 	}
 }
 
@@ -182,9 +185,9 @@ func (l *loop) adopt(p *pair) bool {
 	return true
 }
 
-// overtime gives another turn to the pairs that had more to move.
-func (l *loop) overtime() {
-	n := len(l.work)
+// overtime gives another turn to the first n pairs that had more to move: those
+// of the last wakeup, so that no pair has two turns in one.
+func (l *loop) overtime(n int) {
 	for _, p := range l.work[:n] {
 		p.queued = false
 		if p.state == open || p.state == leaving {
