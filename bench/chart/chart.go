@@ -124,7 +124,7 @@ func curves(r *report.Report, sweep report.Sweep) (*plot.Plot, error) {
 		for _, s := range sweep.Scenarios {
 			for _, row := range r.Rows(s) {
 				if row.Peer == peer && row.Problem == "" && row.Value > 0 {
-					points = append(points, plotter.XY{X: s.X, Y: row.Value})
+					points = append(points, plotter.XY{X: max(s.X, 1), Y: row.Value})
 				}
 			}
 		}

@@ -27,7 +27,7 @@ type Result struct {
 
 	BalancerCPU float64 `json:"balancer_cpu_us"`  // for one op; 0: not watched
 	MachineCPU  float64 `json:"machine_cpu_us"`   // for one op, all processes and the kernel
-	Memory      *Memory `json:"memory,omitempty"` // idle with a watched balancer
+	Memory      *Memory `json:"memory,omitempty"` // idle and sticky with a watched balancer
 	Drain       *Drain  `json:"drain,omitempty"`  // drain
 }
 
@@ -46,7 +46,7 @@ type Latency struct {
 type Memory struct {
 	Before    int64   `json:"before"`
 	After     int64   `json:"after"`
-	PerSocket float64 `json:"per_socket"`
+	PerSocket float64 `json:"per_socket"` // sticky: for each key
 	// MachinePerSocket counts everything on the machine: the kernel's
 	// buffers, generator and backend too. Noisy.
 	MachinePerSocket float64 `json:"machine_per_socket"`

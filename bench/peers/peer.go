@@ -32,6 +32,7 @@ type Setup struct {
 	Threads  int      // threads or workers
 	Files    int      // descriptors that a process may have
 	Routes   int      // routes beside the one for everything, /r/1/ and so on
+	Sticky   int      // sticky keys to have room for, by the query's "room"; 0: no stickiness
 	Reloads  bool     // Process.Reload is going to be called
 	Drains   bool     // Process.Empty is going to be called
 	Admin    string   // host:port for Holdfast's API; "": none

@@ -17,7 +17,7 @@ func TestConfigure(t *testing.T) {
 	var with Setup // beside what every one has
 	f := func(name string, want ...string) {
 		t.Helper()
-		s := Setup{TLS: with.TLS, Drains: with.Drains, Admin: with.Admin,
+		s := Setup{TLS: with.TLS, Drains: with.Drains, Admin: with.Admin, Sticky: with.Sticky,
 			Dir: t.TempDir(), Listen: "127.0.0.1:8000", Backends: []string{"127.0.0.1:1", "127.0.0.1:2"}, Threads: 2, Files: 20000}
 		path, err := Configure(name, s)
 		if err != nil {
@@ -43,6 +43,9 @@ func TestConfigure(t *testing.T) {
 	f("apache", "SSLEngine on", "/cert.pem\n", "LoadModule ssl_module")
 	f("caddy", "https://127.0.0.1:8000 {\n\ttls ")
 	f(Holdfast, "tls: {certificates: [{cert: ")
+	with = Setup{Sticky: 1000}
+	f("haproxy", "stick-table type string len 16 size 1000 ", "stick on url_param(room)\n")
+	f(Holdfast, "sticky: {by: query, name: room, ttl: 30m, max_entries: 1000}\n")
 	with = Setup{Drains: true, Admin: "127.0.0.1:9000"}
 	f("haproxy", "/haproxy.sock mode 600 level admin\n")
 	f("nginx", "worker_shutdown_timeout 2s;")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/holdfast-lb/holdfast/bench/load"
 )
 
 // noisy is the busy share before a run from which the report warns.
@@ -67,6 +69,10 @@ func (r *Report) curve(b *strings.Builder, sweep Sweep) {
 	for _, peer := range r.Peers {
 		head = append(head, peer+" "+string(metric))
 	}
+	remembered := r.remembered(sweep)
+	for _, peer := range remembered {
+		head = append(head, peer+" B/entry")
+	}
 	lines := [][]string{head}
 	for _, s := range sweep.Scenarios {
 		cells := []string{fmt.Sprintf("%.0f", s.X)}
@@ -77,9 +83,30 @@ func (r *Report) curve(b *strings.Builder, sweep Sweep) {
 			}
 			cells = append(cells, cell)
 		}
+		for _, peer := range remembered {
+			cells = append(cells, number(Median(collect(r.runs(s.Name, peer), func(l load.Result) float64 {
+				if l.Memory == nil {
+					return 0
+				}
+				return l.Memory.PerSocket
+			}))))
+		}
 		lines = append(lines, cells)
 	}
 	align(b, lines)
+}
+
+// remembered are the balancers whose memory was read in the sweep.
+func (r *Report) remembered(sweep Sweep) []string {
+	var names []string
+	for _, peer := range r.Peers {
+		for _, s := range sweep.Scenarios {
+			if slices.ContainsFunc(r.runs(s.Name, peer), func(run Run) bool { return run.Result.Memory != nil }) && !slices.Contains(names, peer) {
+				names = append(names, peer)
+			}
+		}
+	}
+	return names
 }
 
 // background returns before how many runs the machine was noisy, and the

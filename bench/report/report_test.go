@@ -105,3 +105,24 @@ func TestMedian(t *testing.T) {
 	f(2, 3, 1, 2)
 	f(2.5, 4, 1, 3, 2)
 }
+
+// A sweep whose runs have read memory shows it for each entry.
+func TestCurveWithMemory(t *testing.T) {
+	r := &Report{Peers: []string{"holdfast", "none"}, Scenarios: []Scenario{{Name: "sticky-9", Metric: Rate, Sweep: "sticky", X: 9}}}
+	for _, m := range []*load.Memory{{PerSocket: 17}, nil} {
+		peer := r.Peers[len(r.Runs)]
+		r.Runs = append(r.Runs, Run{Scenario: "sticky-9", Peer: peer, Round: 1, Result: load.Result{Rate: 500, Memory: m}})
+	}
+	var b strings.Builder
+	if err := r.WriteMarkdown(&b, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| sticky | holdfast op/s | none op/s | holdfast B/entry |",
+		"| 9      |           500 |       500 |             17.0 |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in:\n%s", want, b.String())
+		}
+	}
+}

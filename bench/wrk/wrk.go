@@ -30,6 +30,7 @@ type Plan struct {
 	Connections int
 	Close       bool          // a connection for each request
 	Body        int           // POSTs with this many bytes; 0: GETs
+	Keys        int           // room=N in the query of each request, N from 1 to this at random; 0: none
 	Warmup      time.Duration // a run before the measured one; whole seconds
 	Duration    time.Duration // measured; whole seconds
 	Watch       int           // pid of the balancer; 0: none
@@ -81,8 +82,8 @@ func (p Plan) run(ctx context.Context, d time.Duration) ([]byte, error) {
 	if p.Close {
 		args = append(args, "-H", "Connection: close")
 	}
-	if p.Body > 0 {
-		script, err := postScript(p.Body)
+	if p.Body > 0 || p.Keys > 0 {
+		script, err := p.script()
 		if err != nil {
 			return nil, err
 		}
@@ -99,14 +100,27 @@ func (p Plan) run(ctx context.Context, d time.Duration) ([]byte, error) {
 	return out, nil
 }
 
-// postScript writes the Lua that makes wrk send POSTs of n bytes, and returns
-// its path, which the caller removes.
-func postScript(n int) (string, error) {
+// keysScript draws another key for each request; threads have seeds of their own.
+const keysScript = `
+local threads = 0
+function setup(thread) threads = threads + 1; thread:set("id", threads) end
+function init(args) math.randomseed(id) end
+function request() return wrk.format(nil, wrk.path .. "?room=" .. math.random(%d)) end
+`
+
+// script writes the Lua that makes wrk send what the plan says, and returns its
+// path, which the caller removes.
+func (p Plan) script() (string, error) {
 	f, err := os.CreateTemp("", "bench-wrk-*.lua")
 	if err != nil {
 		return "", fmt.Errorf("write wrk's script: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", n)
+	if p.Body > 0 {
+		_, err = fmt.Fprintf(f, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", p.Body)
+	}
+	if p.Keys > 0 && err == nil {
+		_, err = fmt.Fprintf(f, keysScript, p.Keys)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return "", fmt.Errorf("write wrk's script: %w", errors.Join(err, os.Remove(f.Name())))
 	}

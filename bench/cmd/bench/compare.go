@@ -56,7 +56,7 @@ func compareCommand() *cobra.Command {
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; the balancers take turns in each")
 	f.DurationVar(&o.duration, "duration", 5*time.Second, "measured time of one run")
 	f.BoolVar(&o.quick, "quick", false, "one round of two seconds: to see that everything works, not to quote")
-	f.BoolVar(&o.sweep, "sweep", false, "how cost grows with sockets, bytes, backends and routes, in place of the scenarios")
+	f.BoolVar(&o.sweep, "sweep", false, "how cost grows with sockets, bytes, backends, routes and sticky keys, in place of the scenarios")
 	f.BoolVar(&o.check, "check", false, "exit with an error when a criterion is missed or a balancer fails")
 	f.IntVar(&o.threads, "load-threads", 1, "loops of the generator and of the backends, each; more on a machine with many cores")
 	f.StringVar(&o.out, "out", "", "directory for report.md and raw.json; empty: bench/results/DATE-HOST")

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/bench/fill"
 	"github.com/holdfast-lb/holdfast/bench/load"
 	"github.com/holdfast-lb/holdfast/bench/peers"
 	"github.com/holdfast-lb/holdfast/bench/report"
@@ -197,7 +198,7 @@ func (r *runner) start(ctx context.Context, name, dir string, s scenario) (p *pe
 		return nil, "", err
 	}
 	setup := peers.Setup{
-		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload, TLS: s.plan.TLS != "",
+		Dir: dir, Listen: listen, Backends: r.backendsFor(s), Routes: s.routes, Reloads: s.reload, Sticky: stickyFor(s), TLS: s.plan.TLS != "",
 		Threads: balancerThreads, Files: int(min(descriptors(), enoughFiles)),
 	}
 	if s.plan.Scenario == load.Draining {
@@ -213,10 +214,16 @@ func (r *runner) start(ctx context.Context, name, dir string, s scenario) (p *pe
 // drive runs the scenario's generator.
 func (r *runner) drive(ctx context.Context, s scenario, targets []string, pid int) (load.Result, error) {
 	if w := s.web; w != nil {
-		return wrk.Run(ctx, wrk.Plan{
+		memory, err := r.fill(ctx, s, targets[0], pid)
+		if err != nil {
+			return load.Result{}, err
+		}
+		result, err := wrk.Run(ctx, wrk.Plan{
 			Program: r.programs["wrk"], URL: "http://" + targets[0] + w.path, Threads: 2, Connections: s.plan.Sockets,
-			Close: w.close, Body: w.body, Warmup: s.plan.Warmup, Duration: s.plan.Duration, Watch: pid,
+			Close: w.close, Body: w.body, Keys: w.keys, Warmup: s.plan.Warmup, Duration: s.plan.Duration, Watch: pid,
 		})
+		result.Memory = memory
+		return result, err
 	}
 	p := s.plan
 	if p.Scenario == load.Storm {
@@ -235,6 +242,38 @@ func (r *runner) drive(ctx context.Context, s scenario, targets []string, pid in
 		p.Targets = append(p.Targets, at)
 	}
 	return runLoad(ctx, p)
+}
+
+// stickyFor is how many keys a balancer is set up to remember.
+func stickyFor(s scenario) int {
+	if s.sticky {
+		return stickyEntries
+	}
+	return 0
+}
+
+// fill has the balancer remember the scenario's keys and returns the memory
+// that this took; nil if it is to remember none.
+func (r *runner) fill(ctx context.Context, s scenario, target string, pid int) (*load.Memory, error) {
+	if !s.sticky || pid == 0 {
+		return nil, nil
+	}
+	before, err := usage.Read(pid)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill.Fill(ctx, target, s.web.keys); err != nil {
+		return nil, err
+	}
+	after, err := usage.Read(pid)
+	if err != nil {
+		return nil, err
+	}
+	each := func(before, after int64) float64 { return float64(after-before) / float64(s.web.keys) }
+	return &load.Memory{
+		Before: before.Memory, After: after.Memory,
+		PerSocket: each(before.Memory, after.Memory), MachinePerSocket: each(before.MachineMem, after.MachineMem),
+	}, nil
 }
 
 // background waits a moment and returns the share of it for which the
@@ -269,7 +308,7 @@ func (r *runner) show(s scenario, run report.Run) {
 		what = fmt.Sprintf("%.0f µs at p99", run.Result.Latency.P99)
 	case run.Result.Drain != nil:
 		what = fmt.Sprintf("%d told, %d cut, %d left", run.Result.Drain.Told, run.Result.Drain.Cut, run.Result.Drain.Left)
-	case m != nil:
+	case m != nil && s.Metric == report.Memory:
 		what = fmt.Sprintf("%.0f B/socket", m.PerSocket)
 	}
 	all := len(r.scenarios) * r.rounds * len(r.peers)

@@ -15,6 +15,10 @@ import (
 // scenario about that.
 const reloadEvery = time.Second
 
+// stickyEntries is how many keys the sweep of that name ends with, and what the
+// peers' tables have room for.
+const stickyEntries = 1_000_000
+
 // scenario is what is measured and how.
 type scenario struct {
 	report.Scenario
@@ -23,6 +27,7 @@ type scenario struct {
 	reload   bool      // the balancer reloads throughout
 	backends int       // 0: backendCount
 	routes   int       // beside the one for everything
+	sticky   bool      // backends are chosen by the keys of web
 	only     []string  // peers that can do it; empty: all
 }
 
@@ -31,6 +36,7 @@ type web struct {
 	path  string
 	close bool // a connection for each request
 	body  int  // bytes of a POST; 0: GET
+	keys  int  // in the query, at random; 0: none
 }
 
 // scenarios returns all scenarios in the order of the report; each is measured
@@ -134,6 +140,14 @@ func sweeps(d time.Duration, threads int) []scenario {
 		s.plan.Sockets, s.routes, s.web = 100, n, &web{path: fmt.Sprintf("/r/%d/", n)}
 		s.only = []string{peers.Holdfast, "haproxy", "nginx", peers.None}
 	})
+	sweep("sticky", "Small GETs that name one of that many keys, at random, by wrk; with stickiness by query, all of them filled in before. 0: a million keys without stickiness.",
+		[]int{0, 1000, 100_000, stickyEntries}, func(s *scenario, n int) {
+			s.plan.Sockets, s.sticky, s.web = 100, n > 0, &web{path: "/", keys: n}
+			if n == 0 {
+				s.web.keys = stickyEntries
+			}
+			s.only = []string{peers.Holdfast, "haproxy", "haproxy-default", peers.None}
+		})
 	return all
 }
 
