@@ -45,7 +45,7 @@ pools:
   web:
     backends: [{name: b1, url: "wss://%s"}]
     backend_tls: {ca: %q, cert: %q, key: %q}
-    health: {type: http, path: /, interval: 100ms, rise: 1, fall: 1}`, backend.Addr, ca, cert, key)})
+    health: {type: http, path: /, interval: 1s, rise: 1, fall: 1}`, backend.Addr, ca, cert, key)})
 	p.awaitState("web", "b1", "up")
 	f := func(want string) {
 		t.Helper()

@@ -75,7 +75,7 @@ func TestCodesOfRequests(t *testing.T) {
 	})
 	p := start(t, setup{
 		log:      debugLog,
-		listener: "limits: {max_header_bytes: 4KiB, max_body_bytes: 16KiB}, timeouts: {header: 300ms, body: 300ms}",
+		listener: "limits: {max_header_bytes: 4KiB, max_body_bytes: 16KiB}, timeouts: {header: 2s, body: 2s}",
 		rest: `routes:
   - {name: in, path: /in, pool: web}
   - {name: away, path: /away, redirect: {to: "https://$host/"}}

@@ -86,8 +86,8 @@ func TestHangingUpgradesAreFoundOut(t *testing.T) {
 	p := start(t, setup{rest: `
 routes: [{name: fooled, path: /fooled, pool: fooled}, {name: all, path: /, pool: web}]
 pools:
-` + onePool("fooled", addrs, "health: {type: http, path: /health, interval: 300ms, rise: 1, fall: 3}") +
-		onePool("web", addrs, "balance: round_robin", "health: {type: websocket, path: /health, interval: 400ms, timeout: 400ms, rise: 1, fall: 2}")})
+` + onePool("fooled", addrs, "health: {type: http, path: /health, interval: 1s, rise: 1, fall: 3}") +
+		onePool("web", addrs, "balance: round_robin", "health: {type: websocket, path: /health, interval: 1s, rise: 1, fall: 2}")})
 
 	p.awaitState("fooled", "b1", "up")
 	p.awaitState("web", "b2", "up")

@@ -62,7 +62,7 @@ func TestFrozenBackendIsEjected(t *testing.T) {
 	t.Parallel()
 	frozen := startChild(t, freeAddr(t))
 	good := startNamed(t, 1)[0]
-	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, websocket: {ping_interval: 200ms, ping_backend: true}}]\npools:\n" +
+	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, websocket: {ping_interval: 500ms, ping_backend: true}}]\npools:\n" +
 		onePool("web", []string{frozen.addr, good}, "balance: first", "passive: {failures: 3, eject: 1h}")})
 	const sockets = 4
 	ended := make(chan error, sockets)

@@ -10,7 +10,7 @@ func TestSlowStart(t *testing.T) {
 	first := startChild(t, addr)
 	addrs := []string{addr, startArena(t, "b2").Addr, startArena(t, "b3").Addr}
 	p := start(t, setup{rest: siteOf(addrs, "balance: least_conn", "slow_start: 1h",
-		"health: {type: http, path: /health, interval: 300ms, rise: 1, fall: 1, initial: up}")})
+		"health: {type: http, path: /health, interval: 300ms, rise: 1, fall: 2, initial: up}")})
 	p.awaitState("web", "b1", "up")
 	peers := openPeers(t, p.web, "/", 150)
 	if n := p.sockets("web"); n[0] != 50 || n[1] != 50 || n[2] != 50 {
