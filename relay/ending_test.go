@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"testing"
 	"time"
@@ -11,17 +10,25 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// flood writes zeroes until the other side takes no more.
-func flood(c *peer) {
-	chunk := make([]byte, 64<<10)
-	for {
-		// Long enough for a relay that has to wait for a processor.
-		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-		n, err := c.Write(chunk)
-		if _, secure := c.Conn.(*tls.Conn); err != nil && (n == 0 || secure) {
-			return
+// flood has a side write zeroes until it is closed, and returns once the relay
+// takes no more of them.
+func (r rig) flood(t *testing.T, c *peer, from int) {
+	t.Helper()
+	go func() {
+		for chunk := make([]byte, 64<<10); ; {
+			if _, err := c.Write(chunk); err != nil {
+				return
+			}
 		}
-	}
+	}()
+	// A second is long enough for a relay that has to wait for a processor.
+	came, since := uint64(0), time.Now()
+	testkit.Eventually(t, time.Minute, func() bool {
+		if n := r.Stats().Bytes[from]; n != came {
+			came, since = n, time.Now()
+		}
+		return came > 0 && time.Since(since) > time.Second
+	}, "the relay takes no more")
 }
 
 // A client that has not read earlier answers is not writable, and so gives no
@@ -69,7 +76,7 @@ func TestResetUnderBackPressure(t *testing.T) {
 			if from == Backend {
 				sender = j.backend
 			}
-			flood(sender)
+			r.flood(t, sender, from)
 			sender.reset()
 			s := within(t, "Closed", j.owner.closed)
 			if s.Ender != ender(from) || s.Reason != "reset" {
