@@ -20,6 +20,7 @@ type Config struct {
 	Routes    []Route         `koanf:"routes"`
 	Pools     map[string]Pool `koanf:"pools"`
 	Webhooks  []Webhook       `koanf:"webhooks"`
+	Tracing   Tracing         `koanf:"tracing"`
 	Shutdown  Shutdown        `koanf:"shutdown"`
 }
 

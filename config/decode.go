@@ -63,6 +63,8 @@ func decodeValue(p *problems, path string, raw any, v reflect.Value) {
 		} else {
 			p.fail(path, "%s is not a whole number, write digits without quotes", describe(raw))
 		}
+	case reflect.Float64:
+		decodeNumber(p, path, raw, v)
 	default:
 		// Only a new field in the structs can lead here, and every test does.
 		panic("config: no rule to decode " + v.Type().String())
@@ -136,6 +138,22 @@ func decodeString(p *problems, path string, raw any, v reflect.Value) {
 	default:
 		p.fail(path, "%s is not text, put it between quotes", describe(raw))
 	}
+}
+
+// decodeNumber takes a number with a fraction or without one; from a variable,
+// which has no type, as text.
+func decodeNumber(p *problems, path string, raw any, v reflect.Value) {
+	text := numberText(raw)
+	if _, variable := p.sources[path]; !isNumber(raw) && !variable {
+		p.fail(path, "%s is not a number, write digits without quotes", describe(raw))
+		return
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		p.fail(path, "%q is not a number, write it as 0.5", text)
+		return
+	}
+	v.SetFloat(f)
 }
 
 func decodeDuration(p *problems, path string, raw any, v reflect.Value) {

@@ -18,7 +18,7 @@ func TestDecodeMistakes(t *testing.T) {
 	f("admin: {colour: x}", `admin.colour: unknown key, the keys known here are address, token`)
 	f("listeners: [{name: web, address: ':80', max_connections: 5}]",
 		`listeners[0].max_connections: unknown key here, did you mean "limits.max_connections"?`)
-	f("log.level: debug", `"log.level": unknown key, the keys known here are admin, listeners, log, pools, routes, shutdown, webhooks`)
+	f("log.level: debug", `"log.level": unknown key, the keys known here are admin, listeners, log, pools, routes, shutdown, tracing, webhooks`)
 	f("pools: {web: {backends: [{url: 'http://a', wieght: 2}]}}", `pools.web.backends[0].wieght: unknown key, did you mean "weight"?`)
 
 	// other types

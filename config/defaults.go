@@ -15,6 +15,7 @@ func (c *Config) setDefaults() {
 	c.Admin.Address = "127.0.0.1:9090"
 	c.Log = Log{Level: "info", Format: "json", File: "stderr", Access: "stdout", AccessFormat: "json"}
 	c.Shutdown.Deadline = 30 * time.Second
+	c.Tracing.setDefaults()
 }
 
 func (l *Listener) setDefaults() {
@@ -109,6 +110,7 @@ func (c *Config) complete(dir string, given map[string]bool) {
 			a.JWT.SecretFile = absolute(a.JWT.SecretFile)
 		}
 	}
+	c.Tracing.complete()
 	for i := range c.Webhooks {
 		c.Webhooks[i].complete(absolute)
 	}

@@ -38,6 +38,9 @@ func Diff(old, new *Config) string {
 	if old.Log != new.Log {
 		parts = append(parts, "log")
 	}
+	if !reflect.DeepEqual(old.Tracing, new.Tracing) {
+		parts = append(parts, "tracing")
+	}
 	if old.Shutdown != new.Shutdown {
 		parts = append(parts, "shutdown")
 	}

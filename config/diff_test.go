@@ -34,10 +34,10 @@ pools:
   new: {backends: [{url: "http://a"}]}
 `, "listeners +c -a ~b; routes +z -y ~x; pools +new ~web(+three -one ~two); admin; log; shutdown")
 
-	if got := Diff(&Config{}, mustParse(t, base)); got != "listeners +a +b; routes +x +y; pools +web; admin; log; shutdown" {
+	if got := Diff(&Config{}, mustParse(t, base)); got != "listeners +a +b; routes +x +y; pools +web; admin; log; tracing; shutdown" {
 		t.Errorf("from nothing: %s", got)
 	}
-	if got := Diff(mustParse(t, base), &Config{}); got != "listeners -a -b; routes -x -y; pools -web; admin; log; shutdown" {
+	if got := Diff(mustParse(t, base), &Config{}); got != "listeners -a -b; routes -x -y; pools -web; admin; log; tracing; shutdown" {
 		t.Errorf("to nothing: %s", got)
 	}
 }

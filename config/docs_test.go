@@ -51,7 +51,7 @@ func documentable(t *testing.T) map[string]documented {
 			case []string:
 				all[fieldPath] = documented{"list of text", "[]"}
 				continue
-			case map[string]string:
+			case map[string]string, map[string]Secret:
 				all[fieldPath] = documented{"map of text", "{}"}
 				continue
 			}
@@ -69,6 +69,8 @@ func documentable(t *testing.T) map[string]documented {
 				if field.String() == "" {
 					all[fieldPath] = documented{"text", `""`}
 				}
+			case reflect.Float64:
+				all[fieldPath] = documented{"number", fmt.Sprint(field.Float())}
 			case reflect.Int:
 				all[fieldPath] = documented{"number", fmt.Sprint(field.Int())}
 			case reflect.Bool:
@@ -179,7 +181,7 @@ func TestEnvNamesAreDistinct(t *testing.T) {
 		}
 		owners[envName(path)] = path
 	}
-	if len(paths) != 8 {
+	if len(paths) != 12 {
 		t.Errorf("%d keys have a variable: %q", len(paths), paths)
 	}
 }

@@ -18,6 +18,7 @@ func validate(p *problems, c *Config) {
 	v.routes(c)
 	v.pools(c)
 	v.webhooks(c.Webhooks)
+	v.tracing(c.Tracing)
 	v.positive("shutdown.deadline", c.Shutdown.Deadline)
 }
 

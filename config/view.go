@@ -29,6 +29,9 @@ func viewOf(v reflect.Value) any {
 	case ForwardAuth:
 		value.URL = maskQuery(value.URL)
 		v = reflect.ValueOf(value)
+	case Tracing:
+		value.Endpoint = maskQuery(value.Endpoint)
+		v = reflect.ValueOf(value)
 	case Webhook:
 		value.URL = maskPath(value.URL)
 		v = reflect.ValueOf(value)

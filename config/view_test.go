@@ -20,7 +20,7 @@ func TestViewLoadsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is masked would not come back.
-	c.Admin.Token = ""
+	c.Admin.Token, c.Tracing.Headers = "", nil
 	for name, p := range c.Pools {
 		if p.Sticky != nil {
 			p.Sticky.Secret = ""
@@ -52,6 +52,7 @@ routes:
     headers:
       request: {set: {X-Api-Key: hush, Authorization: Basic hush, X-Region: eu}}
       response: {add: {Set-Cookie: a=hush, X-Token: hush}}
+tracing: {endpoint: "https://otel.example/?hush", headers: {X-Key: hush}}
 webhooks: [{url: "https://hooks.example/services/hush?hush"}, {url: "https://bare.example"}]
 pools:
   web:

@@ -49,6 +49,7 @@ type Metrics struct {
 	certificates *certificateCollector
 	memory       *memoryCollector
 	webhooks     *prometheus.CounterVec
+	spans        *spanCounters
 
 	probeDuration *prometheus.HistogramVec
 	logDropped    atomic.Pointer[func() uint64]
@@ -76,6 +77,7 @@ func New() *Metrics {
 		certificates: newCertificateCollector(),
 		memory:       newMemoryCollector(),
 		webhooks:     newWebhookVec(),
+		spans:        newSpanCounters(),
 		probeDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "holdfast_probe_duration_seconds",
 			Help:    "Time that a health probe took, whatever it found.",
@@ -104,7 +106,7 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(),
 		reloads, m.reloadSucceeded, m.reloadTime,
-		m.backends, m.relay, m.certificates, m.memory, m.webhooks, m.probeDuration,
+		m.backends, m.relay, m.certificates, m.memory, m.webhooks, m.spans.vec, m.probeDuration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "holdfast_access_log_dropped_total",
 			Help: "Access-log lines dropped because the log could not be written fast enough.",

@@ -42,6 +42,7 @@ func used() *Metrics {
 	m.Ejected("arena", "arena-1")
 	m.Panic("arena", true)
 	m.Webhook("ops", WebhookDropped)
+	m.Spans(SpansExported, 3)
 	m.SetLogDropped(func() uint64 { return 5 })
 	m.SetBackends(func() []BackendSample {
 		return []BackendSample{{

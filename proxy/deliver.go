@@ -76,6 +76,7 @@ func (s *socket) deliver(f *relay.Failure) {
 	}
 	s.settle(metrics.HandshakeRejected)
 	s.logHandshake(status, c)
+	s.call.endSpan(status, c)
 }
 
 // readSound reads the header of an answer, unless it is in doubt, and makes its

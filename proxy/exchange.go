@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/metrics"
+	"github.com/holdfast-lb/holdfast/tracing"
 )
 
 // prefetched is how many bytes of a body of known length fasthttp has read
@@ -54,6 +55,9 @@ type exchange struct {
 	answer answer  // of a streamed answer
 
 	bytesIn, bytesOut int64 // of the bodies
+
+	span    *tracing.Span // nil: nobody traces
+	attempt *tracing.Span // of the last attempt, while it goes on
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -71,6 +75,9 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, rt *Runtime, l *listenerPolicy) 
 	x.p, x.ctx, x.rt, x.l = p, ctx, rt, l
 	x.start = time.Now()
 	x.req.read(ctx, l)
+	if t := p.tracer.Load(); t != nil {
+		x.beginSpan(t)
+	}
 	if a := x.challenged(); a != nil {
 		x.answerLocally(a)
 		return
@@ -243,6 +250,9 @@ func (x *exchange) finish(c class) {
 		x.p.unrouted.Request(status, took)
 	}
 	x.logAccess(status, took, c)
+	if x.span != nil {
+		x.endSpan(status, c)
+	}
 	x.recycle()
 }
 
@@ -250,6 +260,7 @@ func (x *exchange) finish(c class) {
 func (x *exchange) recycle() {
 	x.p, x.ctx, x.rt, x.l, x.route = nil, nil, nil, nil, nil
 	x.up, x.conn, x.upload, x.why = nil, nil, nil, nil
+	x.span, x.attempt = nil, nil
 	x.said.raw = nil
 	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
 	x.replayable, x.sent, x.answered, x.named, x.refused = false, false, false, false, ok

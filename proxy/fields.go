@@ -216,6 +216,36 @@ func (b *fieldBlock) get(name string) []byte {
 	return nil
 }
 
+// only returns the value of the field of that name, which must be in lower case,
+// if there is exactly one.
+func (b *fieldBlock) only(name string) string {
+	var value []byte
+	for i := range b.fields {
+		if f := &b.fields[i]; isName(b.nameOf(f), name) {
+			if value != nil {
+				return ""
+			}
+			value = b.valueOf(f)
+		}
+	}
+	return string(value)
+}
+
+// joined returns the values of all fields of that name, which must be in lower
+// case, as one list.
+func (b *fieldBlock) joined(name string) string {
+	var list []byte
+	for i := range b.fields {
+		if f := &b.fields[i]; isName(b.nameOf(f), name) {
+			if list != nil {
+				list = append(list, ',')
+			}
+			list = append(list, b.valueOf(f)...)
+		}
+	}
+	return string(list)
+}
+
 // isSpace tells what may surround a value (RFC 9110, section 5.6.3).
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 

@@ -115,5 +115,8 @@ func (x *exchange) deliverRefusal(a *auth.Answer) {
 	x.route.metrics.Handshake(metrics.HandshakeDenied, took)
 	x.bytesOut = int64(len(a.Body))
 	x.logAccess(a.Status, took, authDenied)
+	if x.span != nil {
+		x.endSpan(a.Status, authDenied)
+	}
 	x.recycle()
 }

@@ -115,7 +115,7 @@ func TestAppendSwitching(t *testing.T) {
 
 func TestReplaceHost(t *testing.T) {
 	const head = "GET / HTTP/1.1\r\nX-Host: a:1\r\nHost: a:1\r\nX: y\r\n\r\n"
-	got := replaceHost([]byte(head), []byte("a:1"), []byte("bb:22"))
+	got := replaceField([]byte(head), "Host", []byte("a:1"), []byte("bb:22"))
 	if want := "GET / HTTP/1.1\r\nX-Host: a:1\r\nHost: bb:22\r\nX: y\r\n\r\n"; string(got) != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/tracing"
 )
 
 // head is what the request head for a backend is made of, apart from the
@@ -28,6 +30,7 @@ type head struct {
 	subject []byte // of the client's certificate, for X-Client-Cert-Subject; empty: none
 
 	copied *copiedFields // from the auth server; nil: none
+	trace  *tracing.Span // whose context is written; nil: the client's passes
 
 	rules     *fieldRules // of the route's for requests; nil: none
 	facts     *facts      // what the rules write
@@ -81,6 +84,9 @@ func (h *head) keep(b *fieldBlock, f *field, seen *seenFields) bool {
 		return false
 	}
 	if h.rules != nil && f.kind != host && h.rules.drops(b.nameOf(f)) {
+		return false
+	}
+	if h.trace != nil && isTraceContext(b.nameOf(f)) {
 		return false
 	}
 	switch f.kind {
@@ -143,6 +149,9 @@ func (h *head) appendOwn(dst []byte, b *fieldBlock, seen *seenFields) []byte {
 	}
 	if !instead.id {
 		dst = appendField(dst, "X-Request-Id", h.id)
+	}
+	if h.trace != nil && !instead.trace {
+		dst = h.trace.AppendFields(dst)
 	}
 	if len(h.subject) > 0 {
 		dst = appendField(dst, "X-Client-Cert-Subject", h.subject)

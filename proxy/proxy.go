@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
+	"github.com/holdfast-lb/holdfast/tracing"
 )
 
 // Options are what a Proxy works with.
@@ -41,6 +42,7 @@ type Proxy struct {
 	unrouted *metrics.Route
 	relay    *relay.Relay
 	access   atomic.Pointer[AccessLogs]
+	tracer   atomic.Pointer[tracing.Tracer] // nil: no spans are made
 	log      *slog.Logger
 	keySeed  maphash.Seed // of HashKey
 	reports  *explain.Reporter

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/tracing"
 )
 
 // request is what the proxy understands of a client's request: slices into
@@ -28,6 +30,9 @@ type request struct {
 	absolute bool
 	// copied are fields for the backend; nil: none.
 	copied *copiedFields
+	// trace is whose context the backend gets; nil: that which the client sent,
+	// if any.
+	trace *tracing.Span
 }
 
 // read fills r from a request that fasthttp has accepted.
@@ -35,7 +40,7 @@ func (r *request) read(ctx *fasthttp.RequestCtx, l *listenerPolicy) {
 	h := &ctx.Request.Header
 	r.fields.parse(h.RawHeaders())
 	r.method = h.Method()
-	r.copied = nil
+	r.copied, r.trace = nil, nil
 	r.host = h.Host()
 	r.proto = "http"
 	if ctx.IsTLS() {
@@ -90,7 +95,7 @@ func (r *request) appendHead(dst []byte, rt *route, authority []byte, f *facts, 
 		method: r.method, target: rt.appendTarget(target[:0], r.target),
 		chunked: chunked, websocket: websocket,
 		peer: r.client.peer(), trusted: r.client.trusted, proto: r.proto, public: r.host, id: r.id.bytes(), subject: r.subject,
-		copied: r.copied,
+		copied: r.copied, trace: r.trace,
 	}
 	if len(h.target) == 0 || h.target[0] == '?' {
 		h.target = append([]byte{'/'}, h.target...) // of an absolute form without a path

@@ -29,12 +29,18 @@ func (x *exchange) forward() class {
 			x.route.metrics.Retry()
 		}
 		x.lease = lease
+		if x.span != nil {
+			x.beginAttempt(lease.Backend(), attempt)
+		}
 		failed = x.try(lease.Backend(), now)
 		if o, ours := outcomeOf(failed, x.ctx.Response.StatusCode()); !ours {
 			lease.Backend().Report(o)
 		}
 		if failed == ok {
 			return ok
+		}
+		if x.span != nil {
+			x.endAttempt(failed)
 		}
 		x.lease.Done()
 		if attempt >= x.route.retries || !x.mayRetry(failed) {

@@ -29,7 +29,7 @@ type fieldRule struct {
 }
 
 // omitted are fields that this proxy writes unless told otherwise.
-type omitted struct{ forwardedFor, proto, forwardedHost, id, forwarded bool }
+type omitted struct{ forwardedFor, proto, forwardedHost, id, forwarded, trace bool }
 
 // compileRules compiles the rules of one direction.
 func compileRules(r config.HeaderRules) (*fieldRules, error) {
@@ -62,6 +62,8 @@ func compileRules(r config.HeaderRules) (*fieldRules, error) {
 			rules.instead.forwardedHost = true
 		case requestIDField:
 			rules.instead.id = true
+		case plain:
+			rules.instead.trace = rules.instead.trace || isTraceContext(lower)
 		case forwardedOther:
 			rules.instead.forwarded = rules.instead.forwarded || isName(lower, "forwarded")
 		}

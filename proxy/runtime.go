@@ -53,6 +53,7 @@ type listenerPolicy struct {
 // route is one compiled route.
 type route struct {
 	name         string
+	path         string         // as configured
 	pool         *balancer.Pool // nil: local
 	local        *localAnswer   // nil: pool
 	preserveHost bool
@@ -142,6 +143,7 @@ func (rt *Runtime) addRoute(r *route, hosts []string, path string) error {
 func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*route, error) {
 	compiled := &route{
 		name:         r.Name,
+		path:         cmp.Or(r.Path, "/"),
 		pool:         pools.Pool(r.Pool),
 		preserveHost: r.PreserveHost,
 		strip:        strings.TrimRight(r.StripPrefix, "/"),

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/sys"
 	"github.com/holdfast-lb/holdfast/internal/tlsconn"
@@ -45,6 +47,7 @@ type calling struct {
 	early     []byte            // what the client sent behind its handshake
 	facts     *facts            // for the rules of the route's shape; nil: it has none
 	accept    [acceptLen]byte
+	spans     spans
 	secure    bool
 	used      bool          // answers were sent on the client's connection before
 	tls       *tlsconn.Conn // that lies on the client's socket; nil: none
@@ -75,6 +78,9 @@ func (s *socket) Answer(dst, head []byte) ([]byte, error) {
 
 // Opened implements [relay.Owner].
 func (s *socket) Opened() {
+	if s.call.spans.whole != nil {
+		s.call.endSpan(fasthttp.StatusSwitchingProtocols, ok)
+	}
 	s.fd, s.call = -1, nil
 	s.lease.Opened()
 	s.lease.Backend().Report(balancer.Succeeded)
@@ -112,6 +118,9 @@ func (s *socket) Failed(f relay.Failure) {
 func (s *socket) failed(f relay.Failure) {
 	c, result := classOfFailure(&f)
 	s.call.why = f.Err
+	if !errors.Is(f.Err, errNot101) {
+		s.call.endAttempt(c)
+	}
 	if o, ours := outcomeOfFailure(&f); !ours && !errors.Is(f.Err, errNot101) {
 		s.lease.Backend().Report(o)
 	}
@@ -161,10 +170,10 @@ func classOfFailure(f *relay.Failure) (class, metrics.HandshakeResult) {
 	return badAnswer, metrics.HandshakeBadAnswer
 }
 
-// replaceHost puts another authority into the Host field of a request head
-// that this proxy has built.
-func replaceHost(head, from, to []byte) []byte {
-	was := appendField(nil, "\r\nHost", from)
-	now := appendField(nil, "\r\nHost", to)
+// replaceField puts another value into a field of a request head that this
+// proxy has built.
+func replaceField(head []byte, name string, from, to []byte) []byte {
+	was := appendField(nil, "\r\n"+name, from)
+	now := appendField(nil, "\r\n"+name, to)
 	return bytes.Replace(head, was, now, 1)
 }

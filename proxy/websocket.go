@@ -118,6 +118,9 @@ func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 	x.route.metrics.Handshake(result, took)
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
 	x.logAccess(c.status(), took, c)
+	if x.span != nil {
+		x.endSpan(c.status(), c)
+	}
 	x.recycle()
 }
 
@@ -158,6 +161,9 @@ func (x *exchange) socket(lease balancer.Lease, key []byte) *socket {
 		f.backend = c.backend.Name()
 		f.keep()
 		c.facts = &f
+	}
+	if x.span != nil {
+		x.handOverSpan(c, &lease)
 	}
 	c.head = x.req.appendHead(make([]byte, 0, 512+len(x.req.fields.raw)), x.route, up.authority, c.facts, false, true)
 	if (!x.route.preserveHost || len(x.req.host) == 0) && !x.route.shape.setsHost() {
@@ -211,6 +217,7 @@ func (s *socket) dial() {
 			return // s belongs to the relay now
 		}
 		c.why = err
+		c.endAttempt(refused)
 		switch {
 		case errors.Is(err, relay.ErrStopping):
 			s.giveUp(stopping, metrics.HandshakeNoBackend)
@@ -254,8 +261,8 @@ func (s *socket) again(failed class) bool {
 	}
 	s.report(failed)
 	s.lease.Done()
-	s.assign(lease)
 	c.attempt++
+	s.assign(lease)
 	s.route.metrics.Retry()
 	return true
 }
@@ -264,6 +271,9 @@ func (s *socket) again(failed class) bool {
 func (s *socket) assign(lease balancer.Lease) {
 	c := s.call
 	s.lease = lease
+	if c.spans.whole != nil {
+		c.nextAttempt(lease.Backend())
+	}
 	if lease.Backend() == c.backend {
 		return
 	}
@@ -273,7 +283,7 @@ func (s *socket) assign(lease balancer.Lease) {
 	}
 	if c.authority != nil {
 		up := c.rt.upstreams[lease.Backend()]
-		c.head = replaceHost(c.head, c.authority, up.authority)
+		c.head = replaceField(c.head, "Host", c.authority, up.authority)
 		c.authority = up.authority
 	}
 }
@@ -308,6 +318,7 @@ func (s *socket) finish(c class, result metrics.HandshakeResult) {
 		status = statusClientGone
 	}
 	s.logHandshake(status, c)
+	s.call.endSpan(status, c)
 }
 
 // settle returns all that a failed handshake holds.

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/proxy"
 	"github.com/holdfast-lb/holdfast/relay"
+	"github.com/holdfast-lb/holdfast/tracing"
 	"github.com/holdfast-lb/holdfast/webhook"
 )
 
@@ -41,6 +42,7 @@ type app struct {
 	prober    *health.Prober
 	probes    probeBook
 	drainer   *drain.Drainer
+	tracer    *tracing.Tracer // nil: none
 
 	cfg     *config.Config             // nil before the first
 	pools   *balancer.Pools            // of cfg
@@ -150,6 +152,17 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	webhooks, err := a.webhooks.Prepare(cfg.Webhooks)
+	if err != nil {
+		return err
+	}
+	tracer, err := a.prepareTracer(cfg.Tracing)
+	if err != nil {
+		return err
+	}
+	if tracer != a.tracer {
+		undo = append(undo, func() { closeTracer(tracer, 0) })
+	}
 	change, err := a.listeners.Prepare(cfg.Listeners)
 	if err != nil {
 		return err
@@ -172,11 +185,6 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 
-	webhooks, err := a.webhooks.Prepare(cfg.Webhooks)
-	if err != nil {
-		return err
-	}
-
 	// Nothing fails from here on.
 	commitLog()
 	for _, w := range runtime.Warnings(time.Now()) {
@@ -186,6 +194,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.proxy.Swap(runtime)
 	certificates.Commit()
 	change.Commit()
+	a.swapTracer(tracer)
 	webhooks.Commit()
 	was, before := a.cfg, a.pools
 	a.cfg, a.pools, a.runtime = cfg, pools, runtime

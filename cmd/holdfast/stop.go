@@ -58,7 +58,7 @@ func (a *app) stop(deadline time.Duration) {
 			<-a.admin.done
 		}
 		a.retiring.Wait()
-		a.closeWebhooks()
+		a.lastReports()
 	}()
 	select {
 	case <-rest:
@@ -69,11 +69,17 @@ func (a *app) stop(deadline time.Duration) {
 	a.swapAccess(nil)
 }
 
-// closeWebhooks lets webhooks have what waits for them, if they are quick.
-func (a *app) closeWebhooks() {
-	ctx, cancel := timeout(lastSecond / 2)
-	defer cancel()
-	a.webhooks.Close(ctx)
+// lastReports lets webhooks and the collector of spans have what waits for
+// them, if they are quick.
+func (a *app) lastReports() {
+	var both sync.WaitGroup
+	both.Go(func() { closeTracer(a.tracer, lastSecond/2) })
+	both.Go(func() {
+		ctx, cancel := timeout(lastSecond / 2)
+		defer cancel()
+		a.webhooks.Close(ctx)
+	})
+	both.Wait()
 }
 
 func timeout(d time.Duration) (context.Context, context.CancelFunc) {

@@ -1,0 +1,162 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
+)
+
+const (
+	attemptTimeout = 5 * time.Second
+	retries        = 2
+	maxPause       = 2 * time.Second
+	maxAnswer      = 4 << 10 // that is read of a body, in bytes
+)
+
+var pageFailed = explain.Named("traces_failed").Page()
+
+// client brings batches of spans to a collector: OTLP/HTTP in protobuf. It
+// implements otlptrace.Client in place of the one in otlptracehttp, which
+// brings gRPC with it. Uploads come one at a time.
+type client struct {
+	http    *retryablehttp.Client
+	url     string
+	host    string // of url, for the log
+	headers map[string]config.Secret
+	count   func(Result, int)
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc // ends the upload under way, and all later ones
+
+	// Of the uploading goroutine.
+	failing bool // the log has been told
+	lost    int  // spans since then
+}
+
+func newClient(cfg config.Tracing, o Options) *client {
+	c := &client{url: cfg.Endpoint, headers: cfg.Headers, count: o.Count, log: o.Log}
+	if u, err := url.Parse(cfg.Endpoint); err == nil {
+		c.host = u.Host
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.http = &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Timeout: attemptTimeout,
+			Transport: &http.Transport{
+				Proxy:                  http.ProxyFromEnvironment,
+				DisableCompression:     true,
+				MaxIdleConnsPerHost:    1,
+				IdleConnTimeout:        30 * time.Second,
+				MaxResponseHeaderBytes: 64 << 10,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax: retries, RetryWaitMin: 200 * time.Millisecond, RetryWaitMax: maxPause,
+		CheckRetry: mayPass,
+		Backoff: func(low, high time.Duration, n int, resp *http.Response) time.Duration {
+			return min(retryablehttp.DefaultBackoff(low, high, n, resp), high) // Retry-After may be anything
+		},
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	return c
+}
+
+// mayPass tells whether another attempt may do better, by the specification of
+// OTLP.
+func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil:
+		return true, nil
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true, nil
+	}
+	return false, nil
+}
+
+// Start implements otlptrace.Client.
+func (c *client) Start(context.Context) error { return nil }
+
+// Stop implements otlptrace.Client.
+func (c *client) Stop(context.Context) error {
+	c.http.HTTPClient.CloseIdleConnections()
+	return nil
+}
+
+// UploadTraces implements otlptrace.Client. It returns no error, since it tells
+// of failures itself.
+func (c *client) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans) error {
+	spans := 0
+	for _, r := range list {
+		for _, s := range r.ScopeSpans {
+			spans += len(s.Spans)
+		}
+	}
+	err := c.post(list)
+	switch {
+	case err == nil:
+		c.count(Exported, spans)
+		if c.failing {
+			c.log.Info("the collector takes spans again", "endpoint", c.host, "lost", c.lost)
+		}
+		c.failing, c.lost = false, 0
+		return nil
+	case c.ctx.Err() == nil && !c.failing:
+		c.failing = true
+		c.log.Warn(pageFailed.Title, "code", pageFailed.Code.String(), "endpoint", c.host, "error", err,
+			"cause", pageFailed.Cause, "remedy", pageFailed.Remedy)
+	}
+	c.count(Failed, spans)
+	c.lost += spans
+	return nil
+}
+
+func (c *client) post(list []*tracepb.ResourceSpans) error {
+	// The same bytes as ExportTraceServiceRequest, whose package needs gRPC.
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: list})
+	if err != nil {
+		return fmt.Errorf("encode spans: %w", err)
+	}
+	req, err := retryablehttp.NewRequestWithContext(c.ctx, http.MethodPost, c.url, body)
+	if err != nil {
+		return cause(err)
+	}
+	for name, value := range c.headers {
+		req.Header.Set(name, string(value))
+	}
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	req.Header.Set("User-Agent", "Holdfast")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return cause(err)
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
+	_ = resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// cause is err without the URL, whose query may be a secret.
+func cause(err error) error {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		return outer.Err
+	}
+	return err
+}
