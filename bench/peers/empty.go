@@ -21,8 +21,9 @@ const emptyWithin = 2 * time.Second
 // EmptyWithin is emptyWithin, for the templates.
 func (s Setup) EmptyWithin() time.Duration { return emptyWithin }
 
-// Means says what a peer offers to take a backend away while sockets talk.
-func Means(name string) string { return known[name].means }
+// Means says what a peer offers to take a backend away while sockets talk, and
+// whether that ends sockets at all.
+func Means(name string) (means string, ends bool) { return known[name].means, !known[name].keeps }
 
 // Empty takes the first backend away, by the best means that the balancer has:
 // nothing new for it, and its sockets gone 2 s later. It blocks until the last

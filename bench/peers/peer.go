@@ -94,6 +94,7 @@ type peer struct {
 	reload  func(program, config string) []string // a command that does, in place of signal
 	empty   func(context.Context, *Process) error // has the first backend emptied; nil: a reload without it
 	means   string                                // what that does, for the report
+	keeps   bool                                  // it ends no open socket
 	version string                                // argument that prints it; -v by default
 }
 
@@ -119,7 +120,7 @@ var known = map[string]peer{
 		program: "apache2", install: "apt install apache2", config: "apache.conf",
 		args:   func(config string, s Setup) []string { return []string{"-d", s.Dir, "-f", config, "-DFOREGROUND"} },
 		signal: syscall.SIGUSR1,
-		means:  "a graceful reload without the backend; nothing ends a socket that is open",
+		means:  "a graceful reload without the backend; nothing ends a socket that is open", keeps: true,
 	},
 	"caddy": {
 		program: "caddy", install: "go install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9", config: "Caddyfile",

@@ -53,6 +53,9 @@ func drainCells(peer string, runs []Run) []string {
 	if s := of(func(d load.Drain) float64 { return d.Emptied }); s > 0 {
 		empty = fmt.Sprintf("%.1f", s)
 	}
+	if !runs[0].Ends {
+		told, empty = "not offered", "not offered"
+	}
 	linger := fmt.Sprintf("%.1f", of(func(d load.Drain) float64 { return d.Linger }))
 	for _, run := range runs {
 		if run.Result.Drain != nil && run.Result.Drain.LingerOn {

@@ -11,7 +11,7 @@ func TestDrains(t *testing.T) {
 	r := &Report{Peers: []string{"holdfast", "nginx", "apache", "none"}, Scenarios: []Scenario{{Name: "drain", Metric: Lost}}}
 	add := func(peer, means string, d load.Drain) {
 		r.Runs = append(r.Runs, Run{
-			Scenario: "drain", Peer: peer, Means: means, Round: len(r.Runs),
+			Scenario: "drain", Peer: peer, Means: means, Ends: peer != "apache", Round: len(r.Runs),
 			Result: load.Result{Ops: 1, Latency: load.Latency{P99: 500}, Drain: &d},
 		})
 	}
@@ -36,7 +36,7 @@ func TestDrains(t *testing.T) {
 	// sockets, told, cut, left, empty, others told, others cut, unanswered, p99, linger
 	f("holdfast", "100", "100 (1012)", "0", "0", "1.1", "0", "0", "0", "500", "0.0")
 	f("nginx", "100", "0", "99", "0", "2.0", "0", "200", "8", "500", "2.2")
-	f("apache", "100", "0", "0", "100", "never", "0", "0", "0", "500", "on")
+	f("apache", "100", "not", "offered", "0", "100", "not", "offered", "0", "0", "0", "500", "on")
 	f("none", "skipped")
 	f("> apache: hope")
 	f("> none skipped: nobody to ask")

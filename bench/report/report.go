@@ -57,6 +57,7 @@ type Run struct {
 	Skipped    string      `json:"skipped,omitempty"`   // why it was not tried
 	Processes  int         `json:"processes,omitempty"` // of the balancer, at the end
 	Means      string      `json:"means,omitempty"`     // how a backend was taken away
+	Ends       bool        `json:"ends,omitempty"`      // these means end sockets
 	Result     load.Result `json:"result"`
 }
 

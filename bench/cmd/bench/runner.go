@@ -123,7 +123,7 @@ func (r *runner) one(ctx context.Context, s scenario, name string) (run report.R
 		run.Result, err = r.driven(ctx, s, p, targets, pid)
 	}
 	if s.plan.Scenario == load.Draining {
-		run.Means = peers.Means(name)
+		run.Means, run.Ends = peers.Means(name)
 	}
 	if p != nil && s.reload {
 		run.Processes = p.Processes()
