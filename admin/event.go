@@ -13,18 +13,19 @@ import (
 type Event struct {
 	ID      string    `json:"id"` // filled in by [Events.Publish]
 	Time    time.Time `json:"time"`
-	Kind    string    `json:"kind"` // health | mode | drain | reload | socket | memory | lost
+	Kind    string    `json:"kind"` // health | mode | drain | reload | discovery | socket | memory | lost
 	Level   string    `json:"level"`
 	Pool    string    `json:"pool,omitempty"`
 	Backend string    `json:"backend,omitempty"`
 	// State is what has become of it in a word, for programs:
 	//
-	//	health  up, down, ejected, returned, withheld, panic, panic_over
-	//	mode    ready, drain, maintenance
-	//	drain   begun, done, asked (by the backend), withdrawn
-	//	reload  started, reloaded, unchanged, refused
-	//	socket  closing
-	//	memory  short, enough
+	//	health     up, down, ejected, returned, withheld, panic, panic_over
+	//	mode       ready, drain, maintenance
+	//	drain      begun, done, asked (by the backend), withdrawn
+	//	reload     started, reloaded, unchanged, refused
+	//	discovery  changed
+	//	socket     closing
+	//	memory     short, enough
 	State   string `json:"state,omitempty"`
 	Message string `json:"message"`
 }

@@ -13,12 +13,22 @@ type Pool struct {
 	Balance  string    `json:"balance"`
 	Usable   int       `json:"usable"` // computed by this package: backends that can be picked
 	Backends []Backend `json:"backends"`
+	// Discovery is where backends are found; nil: the file lists all.
+	Discovery *Discovery `json:"discovery,omitempty"`
+}
+
+// Discovery is the source of a pool's backends.
+type Discovery struct {
+	Source   string    `json:"source"`
+	Backends int       `json:"backends"`          // in the last good answer
+	Trouble  string    `json:"trouble,omitempty"` // why the last answer was not taken
+	Answered time.Time `json:"answered,omitzero"` // when the last good one came
 }
 
 // Down tells that nobody can be picked although the configuration names
-// backends. A pool that it does not name any more, and that is shown for the
+// backends, or a place where they are found. A pool that it does not name any more, and that is shown for the
 // sockets of its retired backends, is not down.
-func (p *Pool) Down() bool { return p.Usable == 0 && p.Configured() }
+func (p *Pool) Down() bool { return p.Usable == 0 && (p.Configured() || p.Discovery != nil) }
 
 // Configured tells that the configuration names a backend of the pool.
 func (p *Pool) Configured() bool {

@@ -58,7 +58,8 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 		begun: r.meter(name),
 		each:  newRate(c.Limits.HandshakesPerSecondPerBackend),
 
-		reports: c.Health.LoadReports,
+		reports:  c.Health.LoadReports,
+		discover: c.Discovery != nil,
 	}
 	if c := c.Passive; c != nil {
 		p.passive = &passive{failures: uint64(max(1, c.Failures)), window: c.Window, eject: c.Eject, percent: c.MaxEjectedPercent}
@@ -69,7 +70,7 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 			path, c.Balance)
 	}
 	p.weighs = p.reports && (p.balance == leastConn || p.balance == powerOfTwo)
-	if len(c.Backends) == 0 {
+	if len(c.Backends) == 0 && c.Discovery == nil {
 		return nil, fmt.Errorf("%s.backends: there are none, write at least one", path)
 	}
 	names := make(map[Key]string, len(c.Backends))

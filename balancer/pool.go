@@ -55,6 +55,8 @@ type Pool struct {
 	begun *meter // for rate; all generations of the pool have the same
 	each  rate   // of handshakes for each backend
 
+	discover bool // its backends come and go by themselves
+
 	reports bool // health.load_reports: its backends may say how full they are
 	weighs  bool // the algorithm goes by that
 
@@ -109,6 +111,9 @@ var algorithms = map[string]algorithm{
 // admits one. (A switch, not an interface: what is passed to an interface
 // method moves to the heap.)
 func (p *Pool) choose(a *ask) *member {
+	if len(p.members) == 0 {
+		return nil // discovery has found none
+	}
 	switch p.balance {
 	case powerOfTwo:
 		return p.pickPowerOfTwo(a)

@@ -24,7 +24,19 @@ type Registry struct {
 	pools  []*Pool                 // guarded by mu; the committed Pools, by name
 	tables map[string]*stickyTable // guarded by mu; by pool
 	meters map[string]*meter       // guarded by mu; by pool
+	parked map[Key]parked          // guarded by mu
 }
+
+// parked is the mode of a backend that discovery does not find any more. It is
+// the operator's word, so it holds if the backend is found again soon: a name
+// that flaps ends no drain.
+type parked struct {
+	mode Mode
+	at   time.Time
+}
+
+// parkedFor is for how long. Later the address is taken for somebody else's.
+const parkedFor = 10 * time.Minute
 
 // record is how the Registry remembers a backend. The pointer is weak so that
 // a retired backend ends with its last lease: those who can still count on a
@@ -46,6 +58,7 @@ func NewRegistry() *Registry {
 		live:   map[Key]*Pool{},
 		tables: map[string]*stickyTable{},
 		meters: map[string]*meter{},
+		parked: map[Key]parked{},
 	}
 	rand.Read(r.secret[:]) // never fails, by its contract
 	return r
@@ -82,7 +95,8 @@ func (r *Registry) meter(pool string) *meter {
 // A backend that was not in the Pools committed last, be it new or a retired
 // one that comes back, starts ready and with its pool's initial health: a
 // verdict is worth nothing after a time in which nobody probed. Its counts are
-// the true ones. All others keep their health and mode, except that in a pool
+// the true ones; in a pool with discovery it has the mode that it had ten minutes
+// ago or less. All others keep their health and mode, except that in a pool
 // without probes every backend is up. A newcomer to a pool that had backends
 // before is on the ramp of slow_start once it is up.
 //
@@ -93,6 +107,7 @@ func (r *Registry) Commit(ps *Pools) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	before := r.live
+	r.park(ps, now)
 	atWork := make(map[string]bool)
 	for key := range before {
 		atWork[key.Pool] = true
@@ -110,6 +125,10 @@ func (r *Registry) Commit(ps *Pools) {
 				}
 				b.state.pardon()
 				b.state.reset(p.startsUp, p.firstWhy(), now)
+				if was, ok := r.parked[b.key]; ok {
+					p.setMode(b.state, was.mode)
+					delete(r.parked, b.key)
+				}
 			} else if !p.probed {
 				b.state.setHealth(true, p.firstWhy(), now)
 			}
@@ -139,6 +158,29 @@ func (r *Registry) Commit(ps *Pools) {
 		r.weighPanic(p)
 	}
 	r.forget()
+}
+
+// park remembers the modes of backends that ps, with discovery, does not name.
+// The caller holds mu.
+func (r *Registry) park(ps *Pools, now time.Time) {
+	named := make(map[Key]bool)
+	for _, p := range ps.sorted {
+		for _, b := range p.backends {
+			named[b.key] = true
+		}
+	}
+	for key := range r.live {
+		if p := ps.byName[key.Pool]; p != nil && p.discover && !named[key] {
+			if mode := r.known[key].state().Mode(); mode != Ready {
+				r.parked[key] = parked{mode, now}
+			}
+		}
+	}
+	for key, was := range r.parked {
+		if p := ps.byName[key.Pool]; p == nil || !p.discover || now.Sub(was.at) > parkedFor {
+			delete(r.parked, key)
+		}
+	}
 }
 
 // settle registers the State of p's i-th backend, or, if another Pools with

@@ -1,10 +1,12 @@
 package balancer
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
@@ -167,6 +169,65 @@ func TestRetiredBackendIsFoundAgainWithItsCounts(t *testing.T) {
 	l.Done()
 	if got := p.Backends()[1].State().Active(); got != 0 {
 		t.Errorf("%d active after the lease was returned", got)
+	}
+}
+
+// In a pool with discovery a mode, which is the operator's word, outlives a short
+// absence.
+func TestDiscoveredBackendKeepsItsMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		both, one := probed(config.Pool{Backends: backendsOf(1, 1)}), probed(config.Pool{Backends: backendsOf(1)})
+		both.Discovery, one.Discovery = &config.Discovery{}, &config.Discovery{}
+		r, p := compiled(t, both)
+		key := p.Backends()[1].Key()
+		f := func(what string, away time.Duration, want Mode) {
+			t.Helper()
+			reload(t, r, one)
+			time.Sleep(away)
+			p = reload(t, r, both)
+			if got := p.Backends()[1].State().Mode(); got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		f("ready", time.Second, Ready)
+		r.SetMode(key, Drain)
+		f("drained", time.Minute, Drain)
+		f("drained still", time.Minute, Drain)
+		r.SetMode(key, Maintenance)
+		f("in maintenance", parkedFor, Maintenance)
+		f("away for long", parkedFor+time.Second, Ready)
+		r.SetMode(key, Drain)
+		reload(t, r, one)
+		r.Commit(new(Pools))
+		reload(t, r, both)
+		if got := r.Snapshot()[1].Mode; got != Ready {
+			t.Errorf("after its pool was gone: %s", got)
+		}
+		if len(r.parked) != 0 {
+			t.Errorf("%v is remembered", r.parked)
+		}
+	})
+}
+
+// A pool in which discovery has found nothing refuses, whatever its algorithm.
+func TestPoolWithoutBackends(t *testing.T) {
+	for _, balance := range balances {
+		for _, tryAny := range []string{"fail", "try"} {
+			c := config.Pool{Balance: balance, WhenAllDown: tryAny, Discovery: &config.Discovery{}, Sticky: byQuery(), SlowStart: time.Minute}
+			r, p := compiled(t, c)
+			if _, err := p.Pick(&Query{Kind: Socket, Hash: 1, StickyKey: []byte("k")}, nil); !errors.Is(err, ErrNoneUsable) {
+				t.Errorf("%s, %s: %v", balance, tryAny, err)
+			}
+			if p.Wait() != 0 || p.HandshakeRate() != 0 || len(r.Snapshot()) != 0 {
+				t.Errorf("%s: wait %v, rate %v, %v", balance, p.Wait(), p.HandshakeRate(), r.Snapshot())
+			}
+			// The first that come are no newcomers.
+			c.Backends = backendsOf(1, 1)
+			p = reload(t, r, c)
+			if p.rampEnd.Load() != 0 {
+				t.Errorf("%s: the first backends are on the ramp", balance)
+			}
+		}
 	}
 }
 

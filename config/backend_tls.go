@@ -26,9 +26,10 @@ func (b BackendTLS) files() []string {
 	return slices.DeleteFunc([]string{b.CA, b.Cert, b.Key}, func(path string) bool { return path == "" })
 }
 
-// HasTLS tells whether any backend of the pool is spoken to over TLS.
+// HasTLS tells whether any backend of the pool is spoken to over TLS, or may be
+// once it is found.
 func (p Pool) HasTLS() bool {
-	return slices.ContainsFunc(p.Backends, func(b Backend) bool {
+	return p.Discovery.finds("https") || slices.ContainsFunc(p.Backends, func(b Backend) bool {
 		scheme, _ := b.Target()
 		return scheme == "https"
 	})

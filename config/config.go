@@ -142,6 +142,7 @@ type Pool struct {
 	HashKey     string     `koanf:"hash_key"` // source_ip | header:NAME | query:NAME | cookie:NAME | path
 	Sticky      *Sticky    `koanf:"sticky"`   // nil: not sticky
 	Backends    []Backend  `koanf:"backends"`
+	Discovery   *Discovery `koanf:"discovery"` // nil: Backends are all
 	BackendTLS  BackendTLS `koanf:"backend_tls"`
 	SendProxy   string     `koanf:"send_proxy"` // "" | v1 | v2
 	Health      Health     `koanf:"health"`

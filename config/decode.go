@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// decode fills c from the merged tree: defaults first, then what is there,
+// decode fills what c points to from the merged tree: defaults first, then what is there,
 // strictly. An unknown key, a value of another type and a value without its
 // unit are mistakes; nothing is converted in silence. An explicit null is the
 // same as an absent key.
 //
 // It stands in for koanf's Unmarshal because that decodes 1.5 to 1, sets
 // defaults only outside lists and maps, and names paths in another notation.
-func decode(p *problems, tree map[string]any, c *Config) {
+func decode(p *problems, tree, c any) {
 	decodeValue(p, "", tree, reflect.ValueOf(c).Elem())
 }
 

@@ -120,6 +120,9 @@ func (c *Config) complete(dir string, given map[string]bool) {
 			h.Timeout = h.Interval
 		}
 		pool.BackendTLS.complete(absolute)
+		if d := pool.Discovery; d != nil && d.File != nil {
+			d.File.Path = absolute(d.File.Path)
+		}
 		c.Pools[name] = pool
 		for i := range pool.Backends {
 			if b := &pool.Backends[i]; b.Name == "" {

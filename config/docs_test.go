@@ -21,6 +21,7 @@ var (
 		"listeners[].access_log.file", "routes[].access_log.file", "routes[].redirect.to", "routes[].rewrite.pattern",
 		"routes[].auth.basic.users_file", "routes[].auth.forward.url", "pools.NAME.sticky.by", "pools.NAME.backends[].url",
 		"webhooks[].url",
+		"pools.NAME.discovery.dns.name", "pools.NAME.discovery.file.path", "pools.NAME.discovery.http.url",
 	}
 	derivedKeys = []string{"listeners[].access_log.format", "routes[].access_log.format", "routes[].name", "routes[].pool", "pools.NAME.sticky.name", "pools.NAME.backends[].name", "webhooks[].name"}
 )
@@ -161,6 +162,9 @@ func TestRequiredKeys(t *testing.T) {
 		"pools.NAME.backends[].url":           "pools: {NAME: {backends: [{}]}}\nroutes: [{pool: NAME}]",
 		"listeners[].access_log.file":         "listeners: [{name: web, address: ':80', access_log: {}}]",
 		"routes[].access_log.file":            "routes: [{pool: web, access_log: {}}]",
+		"pools.NAME.discovery.dns.name":       "pools: {NAME: {discovery: {dns: {port: 1}}}}\nroutes: [{pool: NAME}]",
+		"pools.NAME.discovery.file.path":      "pools: {NAME: {discovery: {file: {}}}}\nroutes: [{pool: NAME}]",
+		"pools.NAME.discovery.http.url":       "pools: {NAME: {discovery: {http: {}}}}\nroutes: [{pool: NAME}]",
 	}
 	for _, path := range requiredKeys {
 		_, _, err := Parse([]byte(complete(docs[path])), "yaml", "t.yaml", Options{})

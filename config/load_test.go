@@ -16,7 +16,7 @@ func TestLoadFile(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("full.yaml: warnings %v, errors\n%v", warnings, err)
 	}
-	if got := want.Summary(); got != "2 listeners, 8 routes, 2 pools, 4 backends" {
+	if got := want.Summary(); got != "2 listeners, 9 routes, 3 pools, 4 backends" {
 		t.Errorf("full.yaml holds %s", got)
 	}
 	for _, file := range []string{"testdata/full.toml", "testdata/full.json"} {
@@ -48,7 +48,7 @@ func TestLoadExample(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("holdfast.example.yaml: warnings %v, errors\n%v", warnings, err)
 	}
-	if got := c.Summary(); got != "3 listeners, 7 routes, 2 pools, 4 backends" {
+	if got := c.Summary(); got != "3 listeners, 8 routes, 3 pools, 4 backends" {
 		t.Errorf("holdfast.example.yaml holds %s", got)
 	}
 }

@@ -68,14 +68,24 @@ func (v validator) notNegative(path string, n int) {
 	}
 }
 
+// maxName bounds a name, in bytes.
+const maxName = 128
+
+// IsName tells whether a backend may be called that.
+func IsName(name string) bool { return name != "" && len(name) <= maxName && isPlain(name) }
+
+func isPlain(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+}
+
 // name checks what becomes a metric label, a log field and part of a URL.
 func (v validator) name(path, name string) {
 	switch {
 	case name == "":
 		v.check(path, "is missing, write a name that no other one has")
-	case len(name) > 128:
-		v.check(path, "has %d bytes, use 128 at most", len(name))
-	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+	case len(name) > maxName:
+		v.check(path, "has %d bytes, use %d at most", len(name), maxName)
+	case !isPlain(name):
 		v.check(path, "%q has a space or an unprintable character, use letters, digits and -._ instead", name)
 	}
 }

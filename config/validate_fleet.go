@@ -23,7 +23,7 @@ func (v validator) governor(path string, p Pool) {
 	v.notNegative(path+".limits.handshakes_per_second_per_backend", p.Limits.HandshakesPerSecondPerBackend)
 	v.between(path+".queue.size", p.Queue.Size, 0, maxQueue)
 	v.positive(path+".queue.timeout", p.Queue.Timeout)
-	bounded := p.Limits != PoolLimits{} || p.Health.LoadReports
+	bounded := p.Limits != PoolLimits{} || p.Health.LoadReports || p.Discovery != nil
 	for _, b := range p.Backends {
 		bounded = bounded || b.MaxConnections > 0
 	}

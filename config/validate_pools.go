@@ -28,7 +28,12 @@ func (v validator) pools(c *Config) {
 		if pool.Sticky != nil {
 			v.sticky(path+".sticky", *pool.Sticky)
 		}
-		v.backends(path+".backends", pool.Backends)
+		if len(pool.Backends) > 0 || pool.Discovery == nil {
+			v.backends(path+".backends", pool.Backends)
+		}
+		if pool.Discovery != nil {
+			v.discovery(path+".discovery", *pool.Discovery)
+		}
 		v.backendTLS(path+".backend_tls", pool)
 		if pool.SendProxy != "" {
 			v.oneOf(path+".send_proxy", pool.SendProxy, "v1", "v2")

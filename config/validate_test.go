@@ -219,6 +219,26 @@ func TestValidatePools(t *testing.T) {
 	f("backend_tls: {key: a.key, server_name: 10.0.0.1.}",
 		`backend_tls.cert: is missing, write the path of the certificate that key belongs to`,
 		`backend_tls.server_name: "10.0.0.1." is not a host name, write a name that stands in the backends' certificate, or leave it out for the host of each URL`)
+	f("discovery: {}", `discovery: holds 0 sources, write one of dns, file and http`)
+	f("discovery: {file: {path: a.yaml}, http: {url: 'http://127.0.0.1/a'}}", `discovery: holds 2 sources, write one of dns, file and http`)
+	f("discovery: {file: {path: a.toml}}", `discovery.file.path: the ending of "a.toml" names no format, rename the file to end in .yaml, .yml or .json`)
+	f("discovery: {file: {path: a.json}, max_backends: 0}", `discovery.max_backends: 0 is out of range, write 1 to 10000`)
+	f("discovery: {dns: {name: 'a b', type: mx, scheme: ws, min_ttl: 1ms, timeout: 0, max_connections: -1}}",
+		`discovery.dns.max_connections: -1 is negative, write 0 or more`,
+		`discovery.dns.min_ttl: 1ms is too short, write 100ms or more`,
+		`discovery.dns.name: "a b" is not a name in the DNS, write it as arena.default.svc.cluster.local`,
+		`discovery.dns.scheme: "ws" is not known, use one of http, https`,
+		`discovery.dns.timeout: 0s is not a time to wait, write more than 0, such as 10s`,
+		`discovery.dns.type: "mx" is not known, use one of a, srv`)
+	for _, bad := range []string{"10.0.0.2", ":53", "10.0.0.2:0", "unix:/x"} {
+		f("discovery: {dns: {name: _a._tcp.b., type: srv, server: '"+bad+"'}}", `discovery.dns.server: "`+bad+`" is not host:port, write it as 10.0.0.2:53`)
+	}
+	f("discovery: {dns: {name: a}}", `discovery.dns.port: 0 is out of range, write 1 to 65535`)
+	f("discovery: {http: {url: 'ftp://a', interval: 0, timeout: 0}}",
+		`discovery.http.interval: 0s is too short, write 100ms or more`,
+		`discovery.http.timeout: 0s is not a time to wait, write more than 0, such as 10s`,
+		`discovery.http.url: is no URL of a server, write it as https://login.example.com/path`)
+	f("discovery: {dns: {name: a, port: 1}}, backends: []", nil...)
 	f("health: {type: http, retries: -1}", `health.retries: -1 is out of range, write 0 to 7`)
 }
 
@@ -250,6 +270,11 @@ func TestWarnings(t *testing.T) {
 		`pools.web.health.expect: has no effect with type: tcp, remove it`,
 		`pools.web.health.path: has no effect with type: tcp, remove it`,
 		`pools.web.health.retries: has no effect with type: tcp, remove it`)
+	f(pool("health: {type: tcp, load_reports: true}"), `pools.web.health.load_reports: has no effect with type: tcp, remove it`)
+	f(pool("discovery: {dns: {name: a, type: srv, port: 1}}"), `pools.web.discovery.dns.port: has no effect with type: srv, whose records have ports, remove it`)
+	f(pool("discovery: {http: {url: 'http://a.example/x'}}"), `pools.web.discovery.http.url: has no TLS: whoever is on the way decides where players go, write https://a.example:443`)
+	f(pool("discovery: {dns: {name: a, port: 1}}, backend_tls: {ca: x}"), `pools.web.backend_tls: has no effect: no backend of this pool is https or wss, write https://host:port or remove it`)
+	f(pool("discovery: {dns: {name: a, port: 1, scheme: https}}, backend_tls: {ca: x}"))
 	f(pool("health: {type: websocket, path: /ws, retries: 1}"),
 		`pools.web.health.retries: has no effect with type: websocket, remove it`)
 	f(pool("health: {type: http, path: /x, expect: '200', retries: 1}"))

@@ -35,6 +35,9 @@ func viewOf(v reflect.Value) any {
 	case Webhook:
 		value.URL = maskPath(value.URL)
 		v = reflect.ValueOf(value)
+	case HTTPDiscovery:
+		value.URL = maskQuery(value.URL)
+		v = reflect.ValueOf(value)
 	case HeaderRules:
 		value.Set, value.Add = maskHeaders(value.Set), maskHeaders(value.Add)
 		v = reflect.ValueOf(value)

@@ -10,7 +10,8 @@
 //     log's queue) is not copied here: its owner hands over a function, and a
 //     scrape calls it.
 //
-// Cardinality is bounded by the configuration: labels hold names of routes,
+// Cardinality is bounded by the configuration, and by what discovery may find:
+// labels hold names of routes,
 // listeners, pools and backends, and words from fixed lists; never a path, an
 // address of a client or a status code. A route or listener that a reload
 // removes keeps its series, so that a counter never runs backwards when the
@@ -50,6 +51,7 @@ type Metrics struct {
 	memory       *memoryCollector
 	webhooks     *prometheus.CounterVec
 	spans        *spanCounters
+	discovery    *discoveryCollector
 
 	probeDuration *prometheus.HistogramVec
 	logDropped    atomic.Pointer[func() uint64]
@@ -78,6 +80,7 @@ func New() *Metrics {
 		memory:       newMemoryCollector(),
 		webhooks:     newWebhookVec(),
 		spans:        newSpanCounters(),
+		discovery:    newDiscoveryCollector(),
 		probeDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "holdfast_probe_duration_seconds",
 			Help:    "Time that a health probe took, whatever it found.",
@@ -106,7 +109,7 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(),
 		reloads, m.reloadSucceeded, m.reloadTime,
-		m.backends, m.relay, m.certificates, m.memory, m.webhooks, m.spans.vec, m.probeDuration,
+		m.backends, m.relay, m.certificates, m.memory, m.discovery, m.webhooks, m.spans.vec, m.probeDuration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "holdfast_access_log_dropped_total",
 			Help: "Access-log lines dropped because the log could not be written fast enough.",

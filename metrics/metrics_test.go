@@ -52,6 +52,9 @@ func used() *Metrics {
 		}}
 	})
 	m.SetMemory(func() MemorySample { return MemorySample{Limit: 1 << 30, Used: 1 << 29, Short: true} })
+	m.SetDiscovery(func() []DiscoverySample {
+		return []DiscoverySample{{Pool: "arena", Backends: 3, OK: true, Answered: time.Unix(1700000002, 0)}}
+	})
 	m.CertificateLoaded(true)
 	m.CertificateLoaded(false)
 	m.SetCertificates(func() []CertificateSample {

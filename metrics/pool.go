@@ -62,6 +62,12 @@ func (m *Metrics) Ejected(pool, backend string) {
 	m.pools.ejections.WithLabelValues(pool, backend).Inc()
 }
 
+// Forget drops what is counted of a backend that is gone for good. Its probes are
+// forgotten at the next scrape.
+func (m *Metrics) Forget(pool, backend string) {
+	m.pools.ejections.DeleteLabelValues(pool, backend)
+}
+
 // Panic tells whether a pool is below its panic floor. It takes a lock.
 func (m *Metrics) Panic(pool string, on bool) {
 	m.pools.panics.WithLabelValues(pool).Set(oneIf(on))

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -95,25 +96,29 @@ func (p *Proxy) watch(rt *Runtime) {
 			if keys[url] == nil {
 				keys[url] = auth.NewKeys(url, p.log)
 			}
-			g.tokens = auth.NewTokens(keys[url], g.audience)
+			if g.tokens == nil || keys[url] != p.keys[url] {
+				g.tokens = auth.NewTokens(keys[url], g.audience)
+			}
 		}
 		if g.forward != nil {
 			forwards = append(forwards, g.forward)
 		}
 	}
-	p.retire(keys)
+	p.retire(keys, forwards)
 	p.keys, p.forwards = keys, forwards
 }
 
-// retire ends what watch has begun, but for these keys.
-func (p *Proxy) retire(keep map[string]*auth.Keys) {
+// retire ends what watch has begun, but for these.
+func (p *Proxy) retire(keep map[string]*auth.Keys, stay []*auth.Forward) {
 	for url, k := range p.keys {
 		if keep[url] == nil {
 			k.Close()
 		}
 	}
 	for _, f := range p.forwards {
-		f.Close()
+		if !slices.Contains(stay, f) {
+			f.Close()
+		}
 	}
 }
 

@@ -153,7 +153,7 @@ func (p *Proxy) Close() {
 	for _, u := range p.upstreams {
 		u.close()
 	}
-	p.retire(nil)
+	p.retire(nil, nil)
 	p.keys, p.forwards = nil, nil
 }
 

@@ -142,6 +142,55 @@ func TestSwap(t *testing.T) {
 	testkit.Eventually(t, patience, func() bool { return one.Conns() == 0 }, "connections to a removed backend are closed")
 }
 
+// A runtime with other pools is the same but for the backends: keys, cookies,
+// guards and what it changes in answers.
+func TestRepool(t *testing.T) {
+	one := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("one") })
+	two := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) {
+		ctx.Response.Header.Set("Location", "http://"+string(ctx.Host())+"/x")
+		ctx.SetBodyString("two")
+	})
+	cfg := configOf(one.Addr)
+	pool := cfg.Pools["pool"]
+	pool.Sticky = &config.Sticky{By: "cookie", Name: "hf", TTL: time.Hour}
+	cfg.Pools["pool"] = pool
+	cfg.Routes[0].RewriteRedirects = true
+	cfg.Routes[0].PreserveHost = false
+	cfg.Routes[0].Access = config.Access{Allow: []string{"127.0.0.0/8"}}
+	r := start(t, cfg)
+	if got := r.exchange(t, get); !strings.HasSuffix(got, "\r\n\r\none") {
+		t.Errorf("got %q", got)
+	}
+	full := cfg.WithBackends(nil)
+	pool.Backends = configOf(two.Addr).Pools["pool"].Backends
+	full.Pools["pool"] = pool
+	pools, err := r.registry.Compile(full.Pools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := r.proxy.runtime.Load().Repool(cfg, pools)
+	r.registry.Commit(pools)
+	r.proxy.Swap(rt)
+	got := r.exchange(t, get)
+	if !strings.HasSuffix(got, "\r\n\r\ntwo") || !strings.Contains(got, "Set-Cookie: hf=") || !strings.Contains(got, "Location: http://a/x\r\n") {
+		t.Errorf("got %q", got)
+	}
+	testkit.Eventually(t, patience, func() bool { return one.Conns() == 0 }, "connections to a backend that left are closed")
+
+	// Nobody is left.
+	pool.Backends = nil
+	pool.Discovery = &config.Discovery{}
+	full.Pools["pool"] = pool
+	if pools, err = r.registry.Compile(full.Pools); err != nil {
+		t.Fatal(err)
+	}
+	r.proxy.Swap(r.proxy.runtime.Load().Repool(cfg, pools))
+	r.registry.Commit(pools)
+	if got := r.exchange(t, get); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestSwapLeavesRequestsAlone: one under way ends by the configuration it began
 // with, and its connection is closed when the backend is gone.
 func TestSwapLeavesRequestsAlone(t *testing.T) {

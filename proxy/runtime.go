@@ -127,6 +127,36 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 	return rt, nil
 }
 
+// Repool is rt, made of cfg, with pools that have other backends. What was read
+// of files stays as it is, so that it changes nothing else. It cannot fail.
+func (rt *Runtime) Repool(cfg *config.Config, pools *balancer.Pools) *Runtime {
+	next := &Runtime{
+		listeners: rt.listeners, pools: pools, trusts: rt.trusts, sendProxy: rt.sendProxy,
+		tokenParameters: rt.tokenParameters,
+	}
+	for i, r := range cfg.Routes {
+		route := *rt.routes[i]
+		if route.pool != nil {
+			route.pool = pools.Pool(r.Pool)
+		}
+		if route.cookie != nil {
+			route.cookie = route.pool.Sticky()
+		}
+		if g := route.guard; g != nil {
+			own := *g
+			route.guard = &own // Swap writes into it
+		}
+		if s := route.shape; s != nil && s.reverse != nil {
+			own := *s
+			own.reverse = &reverse{pool: route.pool, prefix: s.reverse.prefix}
+			route.shape = &own
+		}
+		_ = next.addRoute(&route, r.Hosts, cmp.Or(r.Path, "/")) // as it was added before
+		next.routes = append(next.routes, &route)
+	}
+	return next
+}
+
 // addRoute files a route by its path as it is written, and as it may be
 // understood.
 func (rt *Runtime) addRoute(r *route, hosts []string, path string) error {

@@ -63,6 +63,9 @@ func (x *exchange) openWebSocket() {
 // pickOrWait returns a lease, or a place in the pool's queue if none is to be
 // had for now, or else the reason.
 func (x *exchange) pickOrWait() (lease balancer.Lease, waits bool, c class) {
+	if len(x.route.pool.Backends()) == 0 {
+		return lease, false, noBackend // nobody knows when discovery finds one
+	}
 	q := x.route.queue
 	x.query.Patient = q.size.Load() > 0
 	if !q.busy() {

@@ -92,6 +92,11 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 				b.Active.Sockets, b.Active.Requests, b.Weight, loadOf(b), since, b.Why)
 		}
 	}
+	for _, p := range pools {
+		if d := p.Discovery; d != nil && d.Trouble != "" {
+			fmt.Fprintf(table, "\nDiscovery of %s (%s) fails, the %d backends found before stay: %s\n", p.Name, d.Source, d.Backends, d.Trouble)
+		}
+	}
 	if err := table.Flush(); err != nil {
 		return err
 	}

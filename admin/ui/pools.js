@@ -187,9 +187,11 @@ function updatePool(e, pool) {
   e.pool = pool;
   e.sockets = pool.backends.reduce((sum, b) => sum + b.active.sockets, 0);
   text(p.name, pool.name);
-  text(p.rule, pool.balance || "no longer configured");
-  text(p.usable, current.length ? `${pool.usable} of ${current.length} usable` : "");
-  p.usable.dataset.level = !current.length ? "muted" : pool.usable === 0 ? "error" : pool.usable < current.length ? "warn" : "ok";
+  const d = pool.discovery;
+  text(p.rule, [pool.balance || "no longer configured", d && (d.trouble ? `${d.source} fails: ${d.trouble}` : d.source)].filter(Boolean).join(" · "));
+  p.rule.classList.toggle("trouble", Boolean(d?.trouble));
+  text(p.usable, current.length || d ? `${pool.usable} of ${current.length} usable` : "");
+  p.usable.dataset.level = !current.length && !d ? "muted" : pool.usable === 0 ? "error" : pool.usable < current.length ? "warn" : "ok";
   text(p.total, `${count(e.sockets)} ${e.sockets === 1 ? "socket" : "sockets"}`);
   p.drain.hidden = !current.some((b) => b.mode === "ready");
   p.undrain.hidden = !current.some((b) => b.mode !== "ready");

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/certs"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/discovery"
 	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
@@ -43,6 +44,7 @@ type app struct {
 	probes    probeBook
 	drainer   *drain.Drainer
 	tracer    *tracing.Tracer // nil: none
+	discovery *discovery.Set
 
 	cfg     *config.Config             // nil before the first
 	pools   *balancer.Pools            // of cfg
@@ -66,6 +68,7 @@ type app struct {
 	changes  chan balancer.Change // that operators have not been told of
 	scarcity chan scarcity        // the same
 	asked    chan struct{}        // room for one: a backend asks to be drained, or no longer does
+	found    chan struct{}        // room for one: discovery has found another list
 	orders   chan func()          // what other goroutines have the command's goroutine do
 	ending   chan struct{}        // closed when it takes no more of them
 	retiring sync.WaitGroup       // of what ends by itself once the process is ending
@@ -94,6 +97,7 @@ func newApp(log *journal) (*app, error) {
 		run:      admin.NewRun(),
 		history:  admin.NewHistory(samplesKept),
 		asked:    make(chan struct{}, 1),
+		found:    make(chan struct{}, 1),
 		orders:   make(chan func()),
 		ending:   make(chan struct{}),
 		changes:  make(chan balancer.Change, changesKept),
@@ -120,9 +124,12 @@ func newApp(log *journal) (*app, error) {
 	a.retiring.Go(a.tellChanges)
 	a.retiring.Go(a.obeyReports)
 	a.drainer = a.newDrainer()
+	a.discovery = a.newDiscovery()
+	a.retiring.Go(a.followDiscovery)
 	a.registry.OnChange(a.backendChanged)
 	a.metrics.SetRelay(a.relaySample)
 	a.metrics.SetBackends(a.backendSamples)
+	a.metrics.SetDiscovery(a.discoverySamples)
 	a.metrics.SetMemory(a.memorySample)
 	a.metrics.SetCertificates(a.certificateSamples)
 	a.metrics.SetLogDropped(a.droppedLines)
@@ -140,11 +147,14 @@ func (a *app) apply(cfg *config.Config) (err error) {
 			}
 		}
 	}()
-	pools, err := a.registry.Compile(cfg.Pools)
+	found := a.discovery.Prepare(cfg.Pools)
+	undo = append(undo, found.Drop)
+	full := cfg.WithBackends(found.Backends())
+	pools, err := a.registry.Compile(full.Pools)
 	if err != nil {
 		return err
 	}
-	runtime, err := proxy.Compile(cfg, pools)
+	runtime, err := proxy.Compile(full, pools)
 	if err != nil {
 		return err
 	}
@@ -200,6 +210,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.cfg, a.pools, a.runtime = cfg, pools, runtime
 	a.running.Store(cfg)
 	// What may take a moment comes when all is in force.
+	found.Commit()
 	a.prober.Reconcile(a.targets())
 	a.carryDrains(was, before, pools)
 	a.swapAccess(access)

@@ -31,8 +31,8 @@ func newCheck() *cobra.Command {
 			"backends' names. Prints what it holds and ends with 0, or prints every mistake, one a line, and\n" +
 			"ends with 1. Warnings, a name that does not resolve among them, change nothing in that.\n" +
 			"Nothing is bound.\n\n" +
-			"With --connect every backend is asked once, as its health check would, or by a connection if it\n" +
-			"has none. The status is 1 if a pool has no backend that is up.",
+			"With --connect the sources of discovery are asked, and every backend once, as its health check would,\n" +
+			"or by a connection if it has none. The status is 1 if a pool has no backend that is up.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(path, config.Options{Environ: os.Environ()})
@@ -46,6 +46,10 @@ func newCheck() *cobra.Command {
 			ctx := cmd.Context()
 			if ctx == nil {
 				ctx = context.Background()
+			}
+			var lost []string
+			if dial {
+				cfg, lost = discovered(cmd.OutOrStdout(), cfg)
 			}
 			targets, warned, err := compile(cfg)
 			warned = append(warned, unresolved(ctx, cfg, targets)...)
@@ -66,7 +70,7 @@ func newCheck() *cobra.Command {
 			if !dial {
 				return nil
 			}
-			if dead := connect(ctx, cmd.OutOrStdout(), targets); len(dead) > 0 {
+			if dead := append(lost, connect(ctx, cmd.OutOrStdout(), targets)...); len(dead) > 0 {
 				return noBackends(dead)
 			}
 			return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/discovery"
 	"github.com/holdfast-lb/holdfast/health"
 )
 
@@ -67,6 +70,30 @@ func keyOf(cfg *config.Config, t *health.Target) string {
 		}
 	}
 	return "pools." + t.Pool
+}
+
+// discovered is cfg with the backends that its pools find. It prints what each
+// source says, takes some seconds at most, and returns the pools that have no
+// backend at all.
+func discovered(w io.Writer, cfg *config.Config) (full *config.Config, empty []string) {
+	set := discovery.New(slog.New(slog.DiscardHandler), func() {})
+	defer set.Close()
+	found := set.Prepare(cfg.Pools)
+	defer found.Drop()
+	full = cfg.WithBackends(found.Backends())
+	sources := found.Status()
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		s := sources[name]
+		says := fmt.Sprintf("%d backends", s.Backends)
+		if s.Trouble != "" {
+			says = s.Trouble
+		}
+		fmt.Fprintf(w, "pool %s, %s: %s\n", name, s.Source, says)
+		if len(full.Pools[name].Backends) == 0 {
+			empty = append(empty, name)
+		}
+	}
+	return full, empty
 }
 
 // probed are the targets with a health check each: a connection, where the

@@ -33,7 +33,10 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 	}
 	var pools *balancer.Pools
 	if err == nil {
-		pools, err = a.registry.Compile(cfg.Pools)
+		found := a.discovery.Prepare(cfg.Pools)
+		full := cfg.WithBackends(found.Backends())
+		found.Drop()
+		pools, err = a.registry.Compile(full.Pools)
 	}
 	if err == nil {
 		_, err = proxy.Compile(cfg, pools)

@@ -108,9 +108,10 @@ func (a *app) poolStatus() []admin.Pool {
 	}
 	var out []admin.Pool
 	index := make(map[string]int)
+	sources := a.discovery.Status()
 	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
 		index[name] = len(out)
-		out = append(out, admin.Pool{Name: name, Balance: cfg.Pools[name].Balance})
+		out = append(out, admin.Pool{Name: name, Balance: cfg.Pools[name].Balance, Discovery: discoveryStatus(sources, name)})
 	}
 	for _, b := range a.registry.Snapshot() {
 		i, known := index[b.Pool]

@@ -48,6 +48,7 @@ func (a *app) stop(deadline time.Duration) {
 	go func() {
 		defer close(rest)
 		a.relay.Close()
+		a.discovery.Close()
 		a.prober.Close()
 		a.certs.Close()
 		a.proxy.Close()

@@ -1,0 +1,120 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+const (
+	maxHeader = 64 << 10 // bytes of an answer's header
+
+	// Retries of one fetch, on connection errors only.
+	retries       = 2
+	minRetryPause = 50 * time.Millisecond
+	maxRetryPause = 500 * time.Millisecond
+
+	// maxTag bounds what is kept of a server's ETag, in bytes.
+	maxTag = 1 << 10
+)
+
+// httpSource asks a server for a list. It is for one goroutine.
+type httpSource struct {
+	c      config.HTTPDiscovery
+	most   int
+	client *retryablehttp.Client
+
+	list []config.Backend // the last that was read
+	tag  string           // its ETag; "": none
+}
+
+func newHTTPSource(c config.HTTPDiscovery, most int) *httpSource {
+	return &httpSource{c: c, most: most, client: &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport: &http.Transport{
+				DisableCompression:     true, // what is small may be large
+				MaxResponseHeaderBytes: maxHeader,
+				MaxIdleConnsPerHost:    1,
+			},
+			// Where another server would be asked is for the operator to say.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax:     retries,
+		RetryWaitMin: minRetryPause,
+		RetryWaitMax: maxRetryPause,
+		CheckRetry:   retryConnectionErrors,
+		Backoff:      retryablehttp.DefaultBackoff,
+	}}
+}
+
+func (s *httpSource) close() { s.client.HTTPClient.CloseIdleConnections() }
+
+// fetch asks for the list, or whether it has changed.
+func (s *httpSource) fetch(ctx context.Context) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	defer cancel()
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, s.c.URL, nil)
+	if err != nil {
+		return answer{}, hideURL(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "holdfast-discovery")
+	if s.c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+string(s.c.Token))
+	}
+	if s.tag != "" {
+		req.Header.Set("If-None-Match", s.tag)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{}, hideURL(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch {
+	case resp.StatusCode == http.StatusNotModified && s.tag != "":
+		return answer{backends: s.list, good: s.c.Interval}, nil
+	case resp.StatusCode != http.StatusOK:
+		return answer{}, troubled(fmt.Sprint("status ", resp.StatusCode), "status %s, expected 200", clean(resp.Status))
+	case resp.ContentLength > maxList:
+		return answer{}, errTooLong
+	}
+	data, err := readBounded(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := config.ParseBackends(data, "answer.json", s.most)
+	if err != nil {
+		return answer{}, err
+	}
+	s.list = list
+	if s.tag = resp.Header.Get("ETag"); len(s.tag) > maxTag {
+		s.tag = ""
+	}
+	return answer{backends: list, good: s.c.Interval}, nil
+}
+
+// hideURL drops the URL from an error, whose query may hold a secret.
+func hideURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+// retryConnectionErrors is a retryablehttp.CheckRetry: an answer, whatever its
+// status, is not asked for twice.
+func retryConnectionErrors(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if err == nil || ctx.Err() != nil || isTimeout(err) {
+		return false, nil
+	}
+	_, broken := errors.AsType[*net.OpError](err)
+	return broken, nil
+}
