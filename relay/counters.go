@@ -12,13 +12,15 @@ type counters struct {
 	frames  [2][kinds]atomic.Uint64
 }
 
-// load returns the pairs there are, dialing ones included.
-func (c *counters) load() int64 { return c.pairs.Load() + c.dialing.Load() }
+// load returns the pairs there are, dialing ones included. A pair that opens is
+// counted among the open ones before it leaves the dialing ones, and looked for
+// in the other order, so it is never overlooked.
+func (c *counters) load() int64 { return c.dialing.Load() + c.pairs.Load() }
 
 // stats adds the counters to s.
 func (c *counters) stats(s *Stats) {
+	s.Dialing += c.dialing.Load() // first: see load
 	s.Pairs += c.pairs.Load()
-	s.Dialing += c.dialing.Load()
 	s.Cut += c.cuts.Load()
 	for side := range c.bytes {
 		s.Bytes[side] += c.bytes[side].Load()

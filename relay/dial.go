@@ -230,8 +230,8 @@ func (l *loop) begin(p *pair, first, early []byte) {
 	p.state = open
 	l.table.name(p)
 	p.last, p.began = l.now, l.now
-	l.dialing.Add(-1)
 	l.pairs.Add(1)
+	l.dialing.Add(-1)
 	l.wheel.disarm(p)
 	if due := p.callAt(); due > 0 {
 		l.rearm(p, due)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -124,5 +125,43 @@ func TestFailedOpenLeavesTheDescriptor(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(t, c, "still here")
+	})
+}
+
+// A backend that was reset has ended for its client too when a message to it is
+// what meets the reset.
+func TestResetMetByAMessage(t *testing.T) {
+	loops(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
+		// Another pair's owner holds the loop up, so that message and reset are
+		// both there when it looks, in this order.
+		l := listen(t)
+		b := r.backend(t, l)
+		_, at := r.client(t)
+		o := newOwner()
+		held, release := make(chan struct{}), make(chan struct{})
+		o.answer = func([]byte, []byte) ([]byte, error) {
+			close(held)
+			<-release
+			return nil, errors.New("no")
+		}
+		if err := r.Open(r.call(at, addr(l), o)); err != nil {
+			t.Fatal(err)
+		}
+		bc := within(t, "connection to the backend", b)
+		defer bc.Close()
+		send(t, bc, []byte(switching))
+		within(t, "Answer", held)
+		send(t, j.client, appendFrame(nil, 1, true, []byte("to nobody")))
+		j.backend.reset()
+		close(release)
+		f := within(t, "Failed", o.failed)
+		sys.Close(f.Client)
+		sys.Close(f.Backend)
+		s := within(t, "Closed", j.owner.closed)
+		if s.Ender != ByBackend || s.Reason != "reset" {
+			t.Errorf("summary %+v", s)
+		}
+		expectEnd(t, j.client)
 	})
 }

@@ -211,8 +211,8 @@ func (e *portable) dial(c *Call, client net.Conn) {
 // run pumps both ways and returns when the pair has ended.
 func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	e := j.e
-	e.dialing.Add(-1)
 	e.pairs.Add(1)
+	e.dialing.Add(-1)
 	j.owner.Opened()
 	j.timer = time.AfterFunc(time.Hour, j.silent)
 	if j.idle > 0 {
@@ -241,8 +241,8 @@ func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	e.mu.Lock()
 	delete(e.joints, j.id)
 	e.mu.Unlock()
-	e.pairs.Add(-1)
 	j.owner.Closed(j.summary())
+	e.pairs.Add(-1) // last: Farewell waits for it
 }
 
 // pump moves bytes from one side to the other until its end.

@@ -128,6 +128,10 @@ func (l *loop) pass(p *pair, from int, b []byte) {
 // ended takes note that a side has sent its FIN.
 func (l *loop) ended(p *pair, from int) {
 	src, dst := &p.ends[from], &p.ends[1-from]
+	if src.gone {
+		l.broke(p, from) // a send has met the reset before
+		return
+	}
 	src.eof, src.readable = true, false
 	p.note(ender(from), "end of stream")
 	if p.state == leaving {

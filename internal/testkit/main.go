@@ -73,6 +73,15 @@ func Parallel(n int) {
 	}
 }
 
+// Checks has rapid make n checks of a property in place of a hundred, for
+// properties that take their time, unless the command line asks for a number.
+// It holds for the whole package from then on.
+func Checks(n int) {
+	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(n)) // a number is accepted
+	}
+}
+
 // Run runs the tests and returns the process's exit status, for a TestMain that
 // has something to clean up behind them. When they pass it also fails the run
 // on goroutines, and where /proc/self/fd exists on descriptors, that were not
