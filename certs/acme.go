@@ -69,7 +69,8 @@ type manager struct {
 	log    *zap.Logger
 	told   func(event string, data map[string]any)
 	cache  *certmagic.Cache
-	door   net.Listener // see newManager
+	door   net.Listener  // see newManager
+	pause  time.Duration // orderPause
 	orders map[order]func()
 
 	ctx    context.Context // until close
@@ -80,6 +81,10 @@ type manager struct {
 	domains atomic.Pointer[map[string]*authority] // by name; immutable
 	known   map[account]*authority
 }
+
+// orderPause is how long an order that was given up is left alone: authorities
+// count those that fail, some of them five an hour.
+const orderPause = 15 * time.Minute
 
 // order is a domain that is looked after for an account.
 type order struct {
@@ -104,7 +109,7 @@ func newManager(log *zap.Logger, told func(event string, data map[string]any)) (
 	if err != nil {
 		return nil, fmt.Errorf("prepare ACME: %w", err)
 	}
-	m := &manager{log: log, told: told, door: door, orders: make(map[order]func()), known: make(map[account]*authority)}
+	m := &manager{log: log, told: told, door: door, pause: orderPause, orders: make(map[order]func()), known: make(map[account]*authority)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.domains.Store(&map[string]*authority{})
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
@@ -174,9 +179,29 @@ func (m *manager) begin(ctx context.Context, cfg *certmagic.Config, domain strin
 	if _, err := cfg.CacheManagedCertificate(ctx, domain); err == nil {
 		return // and renewed in time
 	}
-	if err := cfg.ManageAsync(ctx, []string{domain}); err != nil {
-		m.log.Error("certificate cannot be ordered", zap.String("identifier", domain), zap.Error(err))
+	go func() {
+		for m.order(ctx, cfg, domain) != nil {
+			select {
+			case <-time.After(m.pause):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// order has a domain's certificate ordered, again and again if the authority
+// refuses, and brings it into use. It fails when certmagic gives up: after 30
+// days, and at once if it cannot write to its storage.
+func (m *manager) order(ctx context.Context, cfg *certmagic.Config, domain string) error {
+	err := cfg.ObtainCertAsync(ctx, domain)
+	if err == nil {
+		_, err = cfg.CacheManagedCertificate(ctx, domain)
 	}
+	if err != nil && ctx.Err() == nil {
+		m.told("cert_failed", map[string]any{"identifier": domain, "error": err})
+	}
+	return err
 }
 
 // open makes certmagic's objects for an account.

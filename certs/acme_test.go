@@ -3,8 +3,10 @@ package certs
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -131,4 +133,42 @@ func TestOrderGoesNowhere(t *testing.T) {
 		t.Errorf("%d orders are left", n)
 	}
 	s.Close()
+}
+
+// A storage that takes nothing is told, and does not end an order for good:
+// once there is room, it goes on to the authority.
+func TestStorageTakesNothing(t *testing.T) {
+	storage := testkit.WriteFile(t, t.TempDir(), "storage", []byte("in the way"))
+	told := make(chan string, 100)
+	m, err := newManager(zap.NewNop(), func(event string, data map[string]any) {
+		if event == "cert_failed" {
+			told <- fmt.Sprint(data["identifier"], ": ", data["error"])
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	m.pause = time.Millisecond
+	nobody := testkit.ServeTCP(t, func(*net.TCPConn) {}) // which ends every connection
+	m.manage([]acmeSpec{{account: account{directory: "https://" + nobody + "/dir", storage: storage}, domains: []string{"game.example"}}})
+	await := func(want string) {
+		t.Helper()
+		for patience := time.After(20 * time.Second); ; {
+			select {
+			case text := <-told:
+				if strings.HasPrefix(text, "game.example: ") && strings.Contains(text, want) {
+					return
+				}
+			case <-patience:
+				t.Fatalf("nobody is told of: %s", want)
+			}
+		}
+	}
+	await("storage")
+	await("storage")
+	if err := os.Remove(storage); err != nil {
+		t.Fatal(err)
+	}
+	await(nobody)
 }
