@@ -306,7 +306,7 @@ func TestRefusalIsDelivered(t *testing.T) {
 // names the class and the request, and no address.
 func TestBrokenHandshakeAnswers(t *testing.T) {
 	t.Parallel()
-	p, h := startLinked(t, "retries: 0, timeouts: {response: 400ms}")
+	p, h := startLinked(t, "retries: 0, timeouts: {response: 1s}")
 	accept := "Sec-WebSocket-Accept: " + testkit.Accept(testkit.HandshakeKey)
 	f := func(status int, class string, answer string, hangup bool) {
 		t.Helper()
