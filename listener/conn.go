@@ -85,6 +85,7 @@ type Conn struct {
 	lingers     bool   // the client may be sending when the connection is closed
 	hasByte     bool   // oneByte is the next to read
 	ended       bool   // the client's end was met within a body
+	hasty       bool   // reads of a body do not wait
 	record      bool   // the client speaks TLS, and this is a plain port
 	metered     bool   // allowance counts
 	allowance   int    // bytes of the body that may be read from the connection
@@ -242,7 +243,7 @@ func (c *Conn) readBody(p []byte) (int, error) {
 		c.ended = true
 		return 0, errOverhead
 	}
-	n, err := c.stream().Read(p)
+	n, err := c.readSome(p)
 	c.allowance -= n
 	switch {
 	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
@@ -251,6 +252,30 @@ func (c *Conn) readBody(p []byte) (int, error) {
 		c.ended = true
 	}
 	return n, err
+}
+
+// thereReader is a connection that can be read without waiting.
+type thereReader interface {
+	// readThere is Read that returns 0 and no error where that would wait.
+	readThere(p []byte) (int, error)
+}
+
+func (c *Conn) readSome(p []byte) (int, error) {
+	if c.hasty {
+		return c.raw.(thereReader).readThere(p)
+	}
+	return c.stream().Read(p)
+}
+
+// ReadOnlyWhatIsThere has Reads of a body return 0 and no error where they
+// would wait, or ends that. It reports whether this connection can do so: one
+// without TLS, on Linux. Only a body of known length can be read this way:
+// fasthttp takes no end of nothing between two chunks.
+func (c *Conn) ReadOnlyWhatIsThere(on bool) bool {
+	_, can := c.raw.(thereReader)
+	can = can && c.tls == nil
+	c.hasty = on && can
+	return can
 }
 
 // ReadEnded tells whether a Read of a request's body has met the end of the

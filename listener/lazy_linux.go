@@ -100,6 +100,7 @@ type polled struct {
 	read, write   func(fd uintptr) bool // bound once
 	in, out       []byte
 	look          bool // the read leaves what it returns
+	hasty         bool // the read does not wait
 	got, sent     int
 	inErr, outErr sys.Errno
 }
@@ -113,7 +114,7 @@ func newPolled(fd int) (*polled, error) {
 	p.raw = raw
 	p.read = func(fd uintptr) bool {
 		p.got, p.inErr = recv(int(fd), p.in, p.look)
-		return p.inErr != sys.EAGAIN
+		return p.inErr != sys.EAGAIN || p.hasty
 	}
 	p.write = func(fd uintptr) bool {
 		n, errno := sys.Send(int(fd), p.out[p.sent:])
@@ -157,28 +158,35 @@ func recv(fd int, b []byte, look bool) (int, sys.Errno) {
 }
 
 // Read implements [net.Conn].
-func (c *lazyConn) Read(b []byte) (int, error) { return c.read(b, false) }
+func (c *lazyConn) Read(b []byte) (int, error) { return c.read(b, false, false) }
 
 // peek is Read that leaves what it returns to be read again.
-func (c *lazyConn) peek(b []byte) (int, error) { return c.read(b, true) }
+func (c *lazyConn) peek(b []byte) (int, error) { return c.read(b, true, false) }
 
-func (c *lazyConn) read(b []byte, look bool) (int, error) {
+// readThere is Read that returns 0 and no error where that would wait.
+func (c *lazyConn) readThere(b []byte) (int, error) { return c.read(b, false, true) }
+
+func (c *lazyConn) read(b []byte, look, hasty bool) (int, error) {
 	p := c.joined.Load()
 	if p == nil {
 		var n int
 		var err error
-		if p, n, err = c.readNow(b, look); p == nil {
+		if p, n, err = c.readNow(b, look, hasty); p == nil {
 			return n, err
 		}
 	}
-	p.in, p.look, p.got, p.inErr = b, look, 0, 0
+	p.in, p.look, p.hasty, p.got, p.inErr = b, look, hasty, 0, 0
 	err := p.raw.Read(p.read)
 	p.in = nil
+	if hasty && err == nil && p.inErr == sys.EAGAIN {
+		return 0, nil
+	}
 	return received(p.got, p.inErr, mended(err), len(b))
 }
 
-// readNow reads what is there. It returns the poller's side if that is nothing.
-func (c *lazyConn) readNow(b []byte, look bool) (*polled, int, error) {
+// readNow reads what is there. If that is nothing it returns the poller's side,
+// for who is not hasty.
+func (c *lazyConn) readNow(b []byte, look, hasty bool) (*polled, int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.joined.Load(); p != nil {
@@ -191,7 +199,10 @@ func (c *lazyConn) readNow(b []byte, look bool) (*polled, int, error) {
 		return nil, 0, os.ErrDeadlineExceeded
 	}
 	n, errno := recv(c.fd, b, look)
-	if errno == sys.EAGAIN {
+	switch {
+	case errno == sys.EAGAIN && hasty:
+		return nil, 0, nil
+	case errno == sys.EAGAIN:
 		p, err := c.join()
 		return p, 0, err
 	}

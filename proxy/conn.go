@@ -28,6 +28,7 @@ type backendConn struct {
 	one   [1]byte
 
 	ask    func(fd uintptr) bool // c.writeThenRead, bound once
+	shove  func(fd uintptr)      // c.push, bound once
 	unsent []byte                // to be written by the next Read
 	into   []byte                // where that reads to
 	got    int
@@ -39,7 +40,7 @@ func newBackendConn(c net.Conn) *backendConn {
 	if s, ok := c.(syscall.Conn); ok {
 		bc.raw, _ = s.SyscallConn()
 	}
-	bc.look, bc.ask = bc.peek, bc.writeThenRead
+	bc.look, bc.ask, bc.shove = bc.peek, bc.writeThenRead, bc.push
 	return bc
 }
 
@@ -104,6 +105,23 @@ func (c *backendConn) writeAndRead(p []byte) (int, error) {
 
 func (c *backendConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	c.out += int64(n)
+	return n, err
+}
+
+// writeThere writes what the backend takes at once and returns how much that
+// was. Over TLS it is nothing.
+func (c *backendConn) writeThere(p []byte) (int, error) {
+	if c.raw == nil {
+		return 0, nil
+	}
+	c.unsent, c.err = p, nil
+	err := c.raw.Control(c.shove)
+	if c.err != nil {
+		err = c.err
+	}
+	n := len(p) - len(c.unsent)
+	c.unsent = nil
 	c.out += int64(n)
 	return n, err
 }

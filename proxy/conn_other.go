@@ -12,5 +12,8 @@ func (w *wire) recv(uintptr) { w.err = errNothing }
 // send gives up: the connection's end has to do.
 func (w *wire) send(uintptr) { w.err = errNothing }
 
+// push leaves it to a Write that may wait.
+func (c *backendConn) push(uintptr) {}
+
 // writeThenRead leaves it to writeAndRead.
 func (c *backendConn) writeThenRead(uintptr) bool { return true }

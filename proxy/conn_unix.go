@@ -39,6 +39,17 @@ func (w *wire) send(fd uintptr) {
 	w.n = n
 }
 
+// push writes once.
+func (c *backendConn) push(fd uintptr) {
+	n, err := sys.Send(int(fd), c.unsent)
+	switch {
+	case err == 0:
+		c.unsent = c.unsent[n:]
+	case err != sys.EAGAIN && err != sys.EINTR:
+		c.err = os.NewSyscallError("write", err)
+	}
+}
+
 // writeThenRead is called by a RawConn's Read, once and again when there is
 // something to read, until it returns true. The first call writes. It returns
 // with neither bytes nor an error if the write was not complete.

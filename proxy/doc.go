@@ -12,8 +12,9 @@
 //   - guard.go: who may use a route: access.go by address, origins.go by page,
 //     token.go and forwardauth.go by what package auth says.
 //   - exchange.go: one request and its answer. retry.go decides where it goes
-//     and how often, forward.go makes one attempt, upload.go streams a body
-//     up, answer.go streams one down.
+//     and how often, forward.go makes one attempt, gather.go sends a body that
+//     is there with its header, upload.go streams one up, answer.go streams one
+//     down.
 //   - headers.go: the header policy, pure. errors.go: the one table of what a
 //     client gets when there is no answer to forward.
 //   - shape.go: what a route changes beyond that: rules.go for header fields,
@@ -45,7 +46,7 @@
 //
 // Bodies of any size pass through a few buffers of 32 KiB. Those up to 8 KiB
 // that have come already are sent in one piece with their header, and can be
-// sent again. What a backend sends is on its way to the client when it has
+// sent again. So is what has come of longer ones, up to 64 KiB, but once. What a backend sends is on its way to the client when it has
 // come, whatever its framing. An answer that breaks off is cut off for the
 // client too, without a last chunk or with bytes missing.
 //
@@ -59,7 +60,7 @@
 // # Goroutines and locks
 //
 // An exchange runs in the goroutine of its connection; only a streamed request
-// body has a second one. The pool of connections of each backend is behind a
+// body that has not come as a whole has a second one. The pool of connections of each backend is behind a
 // mutex that is held for a few instructions. A request of which nothing is
 // streamed allocates nothing.
 package proxy

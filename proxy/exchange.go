@@ -51,8 +51,10 @@ type exchange struct {
 	reader *bufio.Reader // on conn; nil when nothing is read
 	said   fieldBlock    // header of the backend's answer
 
-	upload *upload // of a streamed body, once it has begun
-	answer answer  // of a streamed answer
+	early  *gathered // of a streamed body, what had come when the attempt began; nil: nothing
+	upload *upload   // of the rest, once it has begun
+	whole  bool      // no rest: the body went out with the header
+	answer answer    // of a streamed answer
 
 	bytesIn, bytesOut int64 // of the bodies
 
@@ -223,7 +225,7 @@ func (x *exchange) refuseForMemory() {
 // closeIfUnread ends the client's connection behind the answer if a streamed
 // body was not read to its end: there is no telling how much is to come.
 func (x *exchange) closeIfUnread() {
-	if x.streams() && (x.upload == nil || x.upload.result != ok) {
+	if x.streams() && !x.whole && (x.upload == nil || x.upload.result != ok) {
 		x.ctx.SetConnectionClose()
 	}
 }
@@ -259,11 +261,13 @@ func (x *exchange) finish(c class) {
 // recycle forgets the request but not its memory.
 func (x *exchange) recycle() {
 	x.p, x.ctx, x.rt, x.l, x.route = nil, nil, nil, nil, nil
+	x.ungather()
 	x.up, x.conn, x.upload, x.why = nil, nil, nil, nil
 	x.span, x.attempt = nil, nil
 	x.said.raw = nil
 	x.query, x.tried, x.lease = balancer.Query{}, balancer.Tried{}, balancer.Lease{}
 	x.replayable, x.sent, x.answered, x.named, x.refused = false, false, false, false, ok
+	x.whole = false
 	x.bytesIn, x.bytesOut = 0, 0
 	exchanges.Put(x)
 }

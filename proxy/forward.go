@@ -113,6 +113,11 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 func (x *exchange) send(c *backendConn, now time.Time) class {
 	streams := x.streams()
 	chunked := x.ctx.Request.Header.ContentLength() == -1
+	if streams && !chunked {
+		if failed := x.gather(); failed != ok {
+			return failed
+		}
+	}
 	var f *facts
 	if x.route.shape != nil {
 		known := x.facts()
@@ -124,9 +129,14 @@ func (x *exchange) send(c *backendConn, now time.Time) class {
 	err := c.writeWithin(now, x.route.timeouts.Response)
 	switch {
 	case err != nil:
+	case x.early != nil:
+		err = x.sendEarly(c)
+		if err == nil && x.whole {
+			err = c.readWithin(time.Now(), x.route.timeouts.Response)
+		}
 	case streams:
 		if _, err = c.Write(x.head); err == nil {
-			x.startUpload(c, chunked)
+			x.startUpload(c, chunked, nil)
 		}
 	default:
 		c.writeBeforeRead(x.head)

@@ -29,7 +29,15 @@ type rig struct {
 	metrics  *metrics.Metrics
 	registry *balancer.Registry
 	addr     string
+	there    atomic.Int32 // what its next clients' connections say of themselves
 }
+
+// What a client's connection says when it is asked to read only what is there.
+const (
+	cannotTell     = iota // that it cannot
+	allIsThere            // waits all the same: as if whatever the client will send had come
+	nothingIsThere        // that nothing is, but for what fasthttp has read
+)
 
 // configOf is a configuration of one route to one pool of these backends.
 func configOf(backends ...string) *config.Config {
@@ -101,7 +109,7 @@ func startWith(t testing.TB, cfg *config.Config, silence time.Duration, log slog
 	r.addr = l.Addr().String()
 	s := newServer(r.proxy.Handler("web"))
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener{l, silence}) }()
+	go func() { served <- s.Serve(listener{l, silence, &r.there}) }()
 	t.Cleanup(func() {
 		if err := s.Shutdown(); err != nil {
 			t.Errorf("shut down: %v", err)
@@ -129,6 +137,7 @@ func newServer(h fasthttp.RequestHandler) *fasthttp.Server {
 type listener struct {
 	net.Listener
 	silence time.Duration
+	there   *atomic.Int32
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -136,17 +145,27 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clientConn{Conn: c, silence: l.silence}, nil
+	return &clientConn{Conn: c, silence: l.silence, there: l.there.Load()}, nil
 }
 
 type clientConn struct {
 	net.Conn
 	silence time.Duration
+	there   int32
+	hasty   bool
 	ended   bool
 	taken   atomic.Bool // fasthttp has given the connection up
 }
 
+func (c *clientConn) ReadOnlyWhatIsThere(on bool) bool {
+	c.hasty = on
+	return c.there != cannotTell
+}
+
 func (c *clientConn) Read(p []byte) (int, error) {
+	if c.hasty && c.there == nothingIsThere {
+		return 0, nil
+	}
 	if !c.taken.Load() {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(c.silence))
 	}

@@ -53,6 +53,10 @@ type upload struct {
 
 	meter bodyMeter // nil: none
 
+	// What was read before and is to be sent first; nil: nothing.
+	early  *gathered
+	unsent []byte
+
 	stopped atomic.Bool   // nobody wants the rest
 	ending  atomic.Bool   // the last bytes are being written
 	settled atomic.Bool   // who sets it first owns the connection's read deadline
@@ -63,14 +67,20 @@ type upload struct {
 	read   int64 // bytes of the body
 }
 
-// startUpload begins to send the body over c, to which the head was written.
-func (x *exchange) startUpload(c *backendConn, chunked bool) {
+// startUpload begins to send the body over c, to which the head was written, or
+// all but the end of what was gathered, which is unsent.
+func (x *exchange) startUpload(c *backendConn, chunked bool, unsent []byte) {
 	x.upload = &upload{
 		ctx: x.ctx, body: x.ctx.RequestBodyStream(), conn: c,
 		chunked: chunked, length: int64(x.ctx.Request.Header.ContentLength()),
 		limit: x.l.maxBody, patience: x.route.timeouts.Response,
 		copied: x.req.copied,
 		done:   make(chan struct{}),
+		early:  x.early, unsent: unsent,
+	}
+	if x.early != nil {
+		x.upload.read = int64(x.early.n)
+		x.early = nil // the upload's
 	}
 	if s := x.route.shape; s != nil {
 		x.upload.rules = s.request
@@ -104,9 +114,12 @@ func (x *exchange) uploaded() bool {
 
 func (u *upload) run() {
 	defer close(u.done)
-	buf := copyBuffers.Get().(*[]byte)
-	u.result = u.copy(*buf)
-	copyBuffers.Put(buf)
+	u.result = u.sendUnsent()
+	if u.result == ok && (u.chunked || u.read < u.length) {
+		buf := copyBuffers.Get().(*[]byte)
+		u.result = u.copy(*buf)
+		copyBuffers.Put(buf)
+	}
 	if !u.settled.CompareAndSwap(false, true) {
 		return // the answer is being read
 	}
@@ -138,6 +151,23 @@ func (u *upload) takeOver() {
 		case <-time.After(endingTime):
 		}
 	}
+}
+
+// sendUnsent sends what was gathered, of which some may be sent already.
+func (u *upload) sendUnsent() class {
+	if u.early == nil {
+		return ok
+	}
+	if u.read == u.length {
+		u.ending.Store(true)
+	}
+	c := ok
+	if len(u.unsent) > 0 {
+		c = u.write(u.unsent)
+	}
+	gatherings.Put(u.early)
+	u.early, u.unsent = nil, nil
+	return c
 }
 
 // copy sends the body and returns why it could not.

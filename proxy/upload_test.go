@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
@@ -24,7 +25,22 @@ func echoBody(ctx *fasthttp.RequestCtx) {
 }
 
 func TestRequestBodies(t *testing.T) {
-	r := start(t, configOf(testkit.StartBackend(t, echoBody).Addr))
+	a := testkit.NewAuthority(t)
+	for there := range int32(nothingIsThere + 1) {
+		for _, cfg := range []*config.Config{
+			configOf(testkit.StartBackend(t, echoBody).Addr),
+			tlsConfigOf(t, a, startTLSBackend(t, serverTLS(a), echoBody).Addr),
+		} {
+			r := start(t, cfg)
+			r.there.Store(there)
+			expectBodies(t, r)
+		}
+	}
+}
+
+// expectBodies sends bodies of all kinds and wants them back.
+func expectBodies(t *testing.T, r *rig) {
+	t.Helper()
 	c := testkit.DialTCP(t, r.addr) // the framing of each must be right for the next
 	f := func(name, head, body, want string) {
 		t.Helper()
@@ -40,6 +56,9 @@ func TestRequestBodies(t *testing.T) {
 	f("small", "Content-Length: 5", "hello", "hello")
 	f("just kept", fmt.Sprintf("Content-Length: %d", prefetched), large[:prefetched], large[:prefetched])
 	f("just streamed", fmt.Sprintf("Content-Length: %d", prefetched+1), large[:prefetched+1], large[:prefetched+1])
+	f("just gathered", fmt.Sprintf("Content-Length: %d", gatherSize), large[:gatherSize], large[:gatherSize])
+	f("just not gathered", fmt.Sprintf("Content-Length: %d", gatherSize+1), large[:gatherSize+1], large[:gatherSize+1])
+	f("long header", fmt.Sprintf("Content-Length: 9000\r\nX-Long: %s", large[:headRoom]), large[:9000], large[:9000])
 	f("large", fmt.Sprintf("Content-Length: %d", len(large)), large, large)
 	f("chunked", "Transfer-Encoding: chunked", "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", "abcde")
 	f("chunked, empty", "Transfer-Encoding: chunked", "0\r\n\r\n", "")
@@ -118,6 +137,7 @@ func TestUploadReachesBackendAsSent(t *testing.T) {
 
 // TestUploadEndsEarly: half a body must never look like a whole one.
 func TestUploadEndsEarly(t *testing.T) {
+	var there int32
 	f := func(name, head, body string) {
 		t.Helper()
 		all := make(chan string, 1)
@@ -126,6 +146,7 @@ func TestUploadEndsEarly(t *testing.T) {
 			all <- string(b)
 		})
 		r := start(t, configOf(addr))
+		r.there.Store(there)
 		c := testkit.DialTCP(t, r.addr)
 		c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + head + "\r\n\r\n" + body)
 		_ = c.CloseWrite()
@@ -135,7 +156,9 @@ func TestUploadEndsEarly(t *testing.T) {
 		}
 		r.expectIdle(t, addr)
 	}
-	f("length", "Content-Length: 20000", strings.Repeat("x", 10000))
+	for there = range int32(nothingIsThere + 1) {
+		f("length", "Content-Length: 20000", strings.Repeat("x", 10000))
+	}
 	f("between two chunks", "Transfer-Encoding: chunked", "3\r\nabc\r\n")
 	f("in a chunk", "Transfer-Encoding: chunked", "8\r\nabc")
 }
@@ -155,7 +178,10 @@ func TestBodyRefusals(t *testing.T) {
 	const tooLarge, tooSlow = "413 Request Entity Too Large", "408 Request Timeout"
 	f("length over the limit", post+"Content-Length: 10001\r\n\r\n"+strings.Repeat("x", 9000), tooLarge, "body_too_large")
 	f("chunks over the limit", post+"Transfer-Encoding: chunked\r\n\r\n2711\r\n"+strings.Repeat("x", 10001), tooLarge, "body_too_large")
-	f("streamed body pauses", post+"Content-Length: 9999\r\n\r\n"+strings.Repeat("x", 9000), tooSlow, "body_timeout")
+	for there := range int32(nothingIsThere + 1) {
+		r.there.Store(there)
+		f("streamed body pauses", post+"Content-Length: 9999\r\n\r\n"+strings.Repeat("x", 9000), tooSlow, "body_timeout")
+	}
 	f("chunks pause", post+"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", tooSlow, "body_timeout")
 	f("malformed chunks", post+"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n", "400 Bad Request", "body_broken")
 	if got := r.exchange(t, post+"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n"+strings.Repeat("x", 10000)+"\r\n0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200") {
@@ -166,10 +192,12 @@ func TestBodyRefusals(t *testing.T) {
 // TestEarlyAnswers: a backend that answers before it has read the body is
 // heard, and the client's connection ends behind the answer.
 func TestEarlyAnswers(t *testing.T) {
+	var there int32
 	f := func(name, answer, want string) {
 		t.Helper()
 		addr := behaving(t, func(c *net.TCPConn) { says(answer)(c); silent(c) })
 		r := start(t, configOf(addr))
+		r.there.Store(there)
 		c := testkit.DialTCP(t, r.addr)
 		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 100000))
 		if got := string(c.ReadN(len(want), patience)); got != want {
@@ -179,10 +207,12 @@ func TestEarlyAnswers(t *testing.T) {
 		c.ExpectClosed(patience)
 		r.expectIdle(t, addr)
 	}
-	f("known length", "HTTP/1.1 413 No\r\nContent-Length: 4\r\n\r\nless", "HTTP/1.1 413 No\r\nContent-Length: 4\r\nConnection: close\r\n\r\nless")
-	f("no body", "HTTP/1.1 204 Fine\r\n\r\n", "HTTP/1.1 204 Fine\r\nConnection: close\r\n\r\n")
-	f("chunked", "HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n",
-		"HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n")
+	for there = range int32(nothingIsThere + 1) {
+		f("known length", "HTTP/1.1 413 No\r\nContent-Length: 4\r\n\r\nless", "HTTP/1.1 413 No\r\nContent-Length: 4\r\nConnection: close\r\n\r\nless")
+		f("no body", "HTTP/1.1 204 Fine\r\n\r\n", "HTTP/1.1 204 Fine\r\nConnection: close\r\n\r\n")
+		f("chunked", "HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n",
+			"HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n")
+	}
 }
 
 // TestBothWaysAtOnce: the answer streams while the body does.
