@@ -9,9 +9,12 @@ import (
 
 // Pool is one pool as /api/v1/pools shows it.
 type Pool struct {
-	Name     string    `json:"name"`
-	Balance  string    `json:"balance"`
-	Usable   int       `json:"usable"` // computed by this package: backends that can be picked
+	Name    string `json:"name"`
+	Balance string `json:"balance"`
+	Usable  int    `json:"usable"` // computed by this package: backends that can be picked
+	// Panic: ejections leave less than half of the pool, so they are ignored.
+	Panic    bool      `json:"panic"`
+	Governor *Governor `json:"governor,omitempty"` // nil: nothing bounds handshakes, and nobody waits
 	Backends []Backend `json:"backends"`
 	// Discovery is where backends are found; nil: the file lists all.
 	Discovery *Discovery `json:"discovery,omitempty"`
@@ -23,6 +26,14 @@ type Discovery struct {
 	Backends int       `json:"backends"`          // in the last good answer
 	Trouble  string    `json:"trouble,omitempty"` // why the last answer was not taken
 	Answered time.Time `json:"answered,omitzero"` // when the last good one came
+}
+
+// Governor is what bounds the WebSocket handshakes of a pool, and who waits.
+type Governor struct {
+	PerSecond        int `json:"handshakes_per_second"`             // in the pool; 0: no limit
+	PerSecondBackend int `json:"handshakes_per_second_per_backend"` // 0: no limit
+	Waiting          int `json:"waiting"`
+	Room             int `json:"room"` // for how many to wait
 }
 
 // Down tells that nobody can be picked although the configuration names
@@ -46,6 +57,7 @@ type Backend struct {
 	Weight         int       `json:"weight"`
 	MaxConnections int       `json:"max_connections"` // 0: no limit
 	Active         Active    `json:"active"`
+	Handshakes     uint64    `json:"handshakes"`     // that it was picked for, since it is known
 	Why            string    `json:"why"`            // of State
 	Since          time.Time `json:"since,omitzero"` // when State was found first
 	LastProbe      *Probe    `json:"last_probe,omitempty"`

@@ -82,7 +82,7 @@ func twoPools() []Pool {
 		{Name: "arena", Balance: "least_conn", Backends: []Backend{
 			{
 				Name: "arena-1", Address: "http://10.0.0.11:9000", State: Up, Mode: "ready", Usable: true,
-				Weight: 2, MaxConnections: 5000, Active: Active{Sockets: 3, Requests: 2, Handshakes: 1},
+				Weight: 2, MaxConnections: 5000, Active: Active{Sockets: 3, Requests: 2, Handshakes: 1}, Handshakes: 9,
 				Why: "2 probes in a row passed", Since: time.Unix(1700000000, 0).UTC(),
 				LastProbe: &Probe{OK: true, Why: "200", At: time.Unix(1700000002, 0).UTC(), Seconds: .002},
 			},
@@ -207,7 +207,7 @@ func TestPoolsAsJSON(t *testing.T) {
 		t.Errorf("usable counts wrong, a retired backend is not one:\n%s", body)
 	}
 	const first = `{"name":"arena-1","address":"http://10.0.0.11:9000","state":"up","mode":"ready","usable":true,"retired":false,` +
-		`"weight":2,"max_connections":5000,"active":{"sockets":3,"requests":2,"handshakes":1},"why":"2 probes in a row passed",` +
+		`"weight":2,"max_connections":5000,"active":{"sockets":3,"requests":2,"handshakes":1},"handshakes":9,"why":"2 probes in a row passed",` +
 		`"since":"2023-11-14T22:13:20Z","last_probe":{"ok":true,"why":"200","at":"2023-11-14T22:13:22Z","seconds":0.002}}`
 	if !strings.Contains(body, first) {
 		t.Errorf("want this backend:\n%s\nin:\n%s", first, body)

@@ -60,6 +60,9 @@ func (p *Pool) pick(a *ask, q *Query) (Lease, error) {
 	if m == nil {
 		return Lease{}, p.refusal(a)
 	}
+	if a.unit == oneHandshake {
+		m.state.given.Add(1)
+	}
 	return Lease{backend: m.backend, unit: a.unit}, nil
 }
 

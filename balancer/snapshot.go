@@ -27,6 +27,9 @@ type BackendStatus struct {
 
 	Counts // of leases, read together
 
+	// Given is how many handshakes the backend was picked for since it is known.
+	Given uint64
+
 	Weight         int // 0 when retired
 	MaxConnections int // 0: no limit, or retired
 	// Retired: the committed pools do not name the backend any more, but it
@@ -88,6 +91,7 @@ func statusOf(name string, s *State) BackendStatus {
 		Why:     v.why,
 		Since:   v.since,
 		Counts:  countsOf(word),
+		Given:   s.given.Load(),
 	}
 	status.Report = s.told
 	if word&bitEjected != 0 {

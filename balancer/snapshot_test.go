@@ -35,14 +35,15 @@ func TestSnapshot(t *testing.T) {
 	r.SetMode(a.Backends()[0].Key(), Drain)
 
 	got := r.Snapshot()
-	sockets, handshakes := 0, 0
+	sockets, handshakes, given := 0, 0, uint64(0)
 	for i := range got[:2] {
 		sockets += got[i].Sockets
 		handshakes += got[i].Handshakes
-		got[i].Counts = Counts{} // which of the two has them is chance
+		given += got[i].Given
+		got[i].Counts, got[i].Given = Counts{}, 0 // which of the two has them is chance
 	}
-	if sockets != 1 || handshakes != 2 {
-		t.Errorf("%d sockets and %d handshakes, want 1 and 2", sockets, handshakes)
+	if sockets != 1 || handshakes != 2 || given != 3 {
+		t.Errorf("%d sockets, %d handshakes and %d so far, want 1, 2 and 3", sockets, handshakes, given)
 	}
 	want := []BackendStatus{
 		{Pool: "arena", Name: "b0", Scheme: "http", Address: "10.0.0.0:9000", Up: true, Mode: Drain,

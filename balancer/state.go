@@ -28,14 +28,15 @@ type Key struct {
 type State struct {
 	word    atomic.Uint64
 	verdict atomic.Pointer[verdict]
-	ramp    atomic.Int64 // when slow start began, by the registry's clock; 0: never
-	begun   meter        // handshakes, for the pool's rate a backend
+	ramp    atomic.Int64  // when slow start began, by the registry's clock; 0: never
+	begun   meter         // handshakes, for the pool's rate a backend
+	given   atomic.Uint64 // handshakes so far
 	key     Key
 	proven  bool // was up before, or came to a pool that was at work; guarded by Registry.mu
 	traffic *traffic
 	report  atomic.Uint64 // what the backend says of itself, see report.go
 	told    *LoadReport   // the same for people; guarded by Registry.mu
-	_       [128 - 7*8 - 48 - 8]byte
+	_       [128 - 8*8 - 48 - 8]byte
 }
 
 // The three counts. Each kind of lease adds its unit to the word.

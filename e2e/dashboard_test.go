@@ -144,3 +144,45 @@ func TestPageOfAnotherOriginCannotDrain(t *testing.T) {
 		t.Errorf("a page of another origin has changed something:\n%s", p.log())
 	}
 }
+
+// A storm and an ejection are seen, also on a telephone, where the page is no
+// wider than the screen.
+func TestDashboardShowsAStorm(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	good, bad := startArena(t, "b1"), testkit.StartBackend(t, testkit.Refuse(http.StatusInternalServerError))
+	p := start(t, setup{rest: "routes: [{path: /, pool: web, retries: 0}]\n" + pool("web", []string{good.Addr, bad.Addr},
+		"balance: round_robin", "passive: {failures: 2, eject: 5m}", "limits: {handshakes_per_second_per_backend: 1}", "queue: {size: 40, timeout: 1m}")})
+	page := b.open("about:blank")
+	page.call(page.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": true})
+	page.call(page.session, "Page.navigate", map[string]any{"url": "http://" + p.admin + "/"})
+	page.await(`document.querySelector(".gauges").textContent.includes("of 2")`)
+
+	clients := make([]*testkit.TCP, 40) // one a second at each backend
+	for i := range clients {
+		clients[i] = testkit.DialTCP(t, p.web)
+		clients[i].Send(testkit.HandshakeRequest("game.example", "/"))
+	}
+	page.await(tile("b2") + `.dataset.state === "ejected"`)
+	page.await(tile("b2") + `.querySelector(".why").textContent.includes("failed within")`)
+	page.await(`[...document.querySelectorAll(".gauge")][1].querySelector("b").textContent > 0`)
+	page.await(`document.querySelector("#health").textContent === "degraded"`)
+	page.run(`document.querySelector(".ledger").scrollIntoView()`)
+	page.await(`document.querySelectorAll("#sockets tr").length > 0`)
+	if got := page.run("document.documentElement.scrollWidth - 390"); got != "0" {
+		t.Errorf("the page is %s pixels wider than the screen", got)
+	}
+	out, _, _ := p.holdfast("status")
+	if !strings.Contains(out, "up, ejected") {
+		t.Errorf("status does not tell of the ejection:\n%s", out)
+	}
+	if p.metric("holdfast_backend_handshakes_total", `backend="b2"`) < 2 || p.metric("holdfast_handshakes_per_second_limit", `of="backend"`) != 1 {
+		t.Error("handshakes and their limit are not in the metrics")
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	for _, m := range page.messages("Runtime.exceptionThrown") {
+		t.Errorf("an exception in the page: %s", m)
+	}
+}

@@ -18,6 +18,7 @@ type BackendSample struct {
 	Sockets       int64     // open
 	Requests      int64     // in flight
 	Handshakes    int64     // under way
+	Given         uint64    // handshakes that it was picked for
 	// Retired marks a backend that no configuration names any more but that
 	// still serves sockets. Only its counts are exported, added to those of
 	// a backend that took its name.
@@ -50,7 +51,7 @@ type backendCollector struct {
 	trips *prometheus.HistogramVec // of those in known
 	known map[backendKey]struct{}  // guarded by mu
 
-	up, mode, weight, active, changed, probed, ejected *prometheus.Desc
+	up, mode, weight, active, changed, probed, ejected, given *prometheus.Desc
 
 	load, capacity, asksDrain *prometheus.Desc // what it reports
 }
@@ -77,6 +78,8 @@ func newBackendCollector() *backendCollector {
 			"What the backend carries now, by kind: socket (open), request (in flight), handshake (under way).", "kind"),
 		changed: desc("holdfast_backend_last_change_timestamp_seconds",
 			"Unix time at which the backend last went up or down; absent before the first change."),
+		given: desc("holdfast_backend_handshakes_total",
+			"WebSocket handshakes that the backend was picked for."),
 		ejected: desc("holdfast_backend_ejected",
 			"1 while live traffic keeps the backend out."),
 		load: desc("holdfast_backend_reported_load",
@@ -155,7 +158,7 @@ func (c *backendCollector) probe(key backendKey) *probeCount {
 }
 
 func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected, c.load, c.capacity, c.asksDrain} {
+	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected, c.given, c.load, c.capacity, c.asksDrain} {
 		ch <- desc
 	}
 	c.trips.Describe(ch)
@@ -181,6 +184,7 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 		current[key] = true
 		emit(ch, c.up, prometheus.GaugeValue, oneIf(s.Up), s.Pool, s.Backend)
 		emit(ch, c.ejected, prometheus.GaugeValue, oneIf(s.Ejected), s.Pool, s.Backend)
+		emit(ch, c.given, prometheus.CounterValue, float64(s.Given), s.Pool, s.Backend)
 		emit(ch, c.mode, prometheus.GaugeValue, 1, s.Pool, s.Backend, s.Mode)
 		emit(ch, c.weight, prometheus.GaugeValue, float64(s.Weight), s.Pool, s.Backend)
 		if !s.Changed.IsZero() {

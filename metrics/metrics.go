@@ -45,6 +45,7 @@ type Metrics struct {
 	accepts  listenerVecs
 	pools    poolVecs
 	backends *backendCollector
+	governor *governorCollector
 	relay    *relayCollector
 
 	certificates *certificateCollector
@@ -74,6 +75,7 @@ func New() *Metrics {
 		accepts:  newListenerVecs(),
 		pools:    newPoolVecs(),
 		backends: newBackendCollector(),
+		governor: newGovernorCollector(),
 		relay:    newRelayCollector(),
 
 		certificates: newCertificateCollector(),
@@ -109,7 +111,7 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(),
 		reloads, m.reloadSucceeded, m.reloadTime,
-		m.backends, m.relay, m.certificates, m.memory, m.discovery, m.webhooks, m.spans.vec, m.probeDuration,
+		m.backends, m.governor, m.relay, m.certificates, m.memory, m.discovery, m.webhooks, m.spans.vec, m.probeDuration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "holdfast_access_log_dropped_total",
 			Help: "Access-log lines dropped because the log could not be written fast enough.",

@@ -47,13 +47,16 @@ func used() *Metrics {
 	m.SetBackends(func() []BackendSample {
 		return []BackendSample{{
 			Pool: "arena", Backend: "arena-1", Up: true, Mode: "ready", Weight: 2,
-			Changed: time.Unix(1700000001, 0), Sockets: 3, Requests: 2, Handshakes: 1,
+			Changed: time.Unix(1700000001, 0), Sockets: 3, Requests: 2, Handshakes: 1, Given: 9,
 			Report: &ReportSample{Load: 0.7, Capacity: 350, Drain: true},
 		}}
 	})
 	m.SetMemory(func() MemorySample { return MemorySample{Limit: 1 << 30, Used: 1 << 29, Short: true} })
 	m.SetDiscovery(func() []DiscoverySample {
 		return []DiscoverySample{{Pool: "arena", Backends: 3, OK: true, Answered: time.Unix(1700000002, 0)}}
+	})
+	m.SetPools(func() []PoolSample {
+		return []PoolSample{{Pool: "arena", PerSecond: 900, PerSecondBackend: 300, Room: 1000}}
 	})
 	m.CertificateLoaded(true)
 	m.CertificateLoaded(false)

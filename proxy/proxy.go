@@ -131,6 +131,16 @@ func (p *Proxy) queue(pool string) *queue {
 	return q
 }
 
+// Waiting is how many handshakes wait for a backend of that pool.
+func (p *Proxy) Waiting(pool string) int {
+	p.swap.Lock()
+	defer p.swap.Unlock()
+	if q := p.queues[pool]; q != nil {
+		return int(q.places.Load())
+	}
+	return 0
+}
+
 // Dismiss turns everybody away who waits for a backend, or is about to. Call it
 // when the process is ending.
 func (p *Proxy) Dismiss() {

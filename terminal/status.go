@@ -88,7 +88,7 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 			if !b.Since.IsZero() {
 				since = age(st.Now.Sub(b.Since))
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", p.Name, b.Name, b.Address, b.State, modeOf(b),
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", p.Name, b.Name, b.Address, stateOf(b), modeOf(b),
 				b.Active.Sockets, b.Active.Requests, b.Weight, loadOf(b), since, b.Why)
 		}
 	}
@@ -106,6 +106,17 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%d sockets. Up for %s%s.\n", sockets, age(st.Now.Sub(st.Began)), loaded)
 	return err
+}
+
+// stateOf is what health checks and live traffic find.
+func stateOf(b *admin.Backend) string {
+	switch e := b.Ejected; {
+	case e == nil:
+		return string(b.State)
+	case e.Ignored:
+		return string(b.State) + ", ejected (ignored)"
+	}
+	return string(b.State) + ", ejected"
 }
 
 // modeOf is a backend's mode, with how far a drain has come.

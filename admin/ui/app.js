@@ -39,9 +39,11 @@ function draw() {
 
 function showHealth(all, status) {
   const down = all.filter((p) => p.usable === 0 && p.backends.some((b) => !b.retired)).map((p) => p.name);
+  const panics = all.filter((p) => p.panic).map((p) => p.name);
   const [level, words] = !status.ready ? ["error", status.reason || "not ready"]
     : down.length ? ["error", `${down.join(", ")} down`]
-    : all.some((p) => p.backends.some((b) => !b.retired && b.state === "down")) ? ["warn", "degraded"]
+    : panics.length ? ["error", `${panics.join(", ")} in panic`]
+    : all.some((p) => p.backends.some((b) => !b.retired && (b.state === "down" || b.ejected))) ? ["warn", "degraded"]
     : ["ok", "healthy"];
   $("health").dataset.level = level;
   text($("health"), words);

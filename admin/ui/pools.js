@@ -5,18 +5,19 @@ import { ask, pathOf } from "./api.js";
 import { Spark } from "./chart.js";
 import { field, open, toast } from "./dialog.js";
 import { $, h, keyed, text } from "./dom.js";
-import { age, count, span } from "./format.js";
+import { age, count, rate, span } from "./format.js";
+import { Pace, makeStorm, updateStorm } from "./storm.js";
 
 // From so many backends on, a pool is shown densely.
 const dense = 13;
 
-const words = { up: "up", down: "down", drain: "draining", maintenance: "maintenance", retired: "retired" };
+const words = { up: "up", down: "down", ejected: "ejected", drain: "draining", maintenance: "maintenance", retired: "retired" };
 
 function stateOf(b) {
   if (b.retired) return "retired";
   if (b.mode === "drain" || b.mode === "maintenance") return b.mode;
   if (b.report?.drain) return "drain";
-  return b.state;
+  return b.state === "up" && b.ejected ? "ejected" : b.state;
 }
 
 function secondsSince(when) {
@@ -38,7 +39,14 @@ function reportWords(r) {
   return parts.join(" · ") || "nothing special";
 }
 
+/** Why live traffic keeps a backend out, and for how long. */
+function ejectionWords(e) {
+  const left = (Date.parse(e.until) - Date.now()) / 1000;
+  return `${e.ignored ? "used all the same" : left > 0 ? `for ${span(left)} more` : "about to return"} · ${e.why}`;
+}
+
 function why(b) {
+  if (stateOf(b) === "ejected") return ejectionWords(b.ejected);
   const since = secondsSince(b.since);
   const health = b.state === "down" || stateOf(b) === "up" || b.why !== "not probed" ? `${b.state}${Number.isNaN(since) ? "" : " " + age(since)}` : "";
   const full = b.report && b.report.load !== null ? `${Math.round(100 * b.report.load)} % full` : "";
@@ -94,9 +102,10 @@ function actions(pool, b) {
 function details(pool, b) {
   const rows = [
     ["Address", b.address], ["State", why(b)], ["Mode", b.mode + (b.usable ? ", takes sockets" : "")],
-    ["Sockets", count(b.active.sockets)], ["Requests under way", count(b.active.requests)], ["Handshakes under way", count(b.active.handshakes)],
+    ["Sockets", count(b.active.sockets)], ["Requests under way", count(b.active.requests)], ["Handshakes under way", count(b.active.handshakes)], ["Handshakes so far", count(b.handshakes)],
     ["Weight", b.weight], ["Limit", b.max_connections ? count(b.max_connections) : "none"],
   ];
+  if (b.ejected) rows.push(["Ejected", ejectionWords(b.ejected)]);
   if (b.last_probe) rows.push(["Last probe", `${b.last_probe.why}, in ${(b.last_probe.seconds * 1000).toFixed(1)} ms, ${age(secondsSince(b.last_probe.at))} ago`]);
   if (b.report) rows.push(["Reports", `${reportWords(b.report)}, ${age(secondsSince(b.report.at))} ago`]);
   if (stateOf(b) === "drain") rows.push(["Drain", drainWords(b)]);
@@ -112,6 +121,7 @@ function makeTile() {
     h("button", { className: "name", type: "button" }, h("i", { className: "glyph", "aria-hidden": "true" }), h("span")),
     h("p", { className: "state" }),
     h("p", { className: "sockets" }, h("b"), h("span")),
+    h("p", { className: "pace", hidden: true }),
     h("div", { className: "load", "aria-hidden": "true" }, h("i")),
     h("p", { className: "why" }),
     h("div", { className: "progress" }, h("progress", { max: 1 }), h("span")),
@@ -119,10 +129,11 @@ function makeTile() {
   const part = (selector) => e.querySelector(selector);
   e.parts = {
     button: part(".name"), name: part(".name span"), state: part(".state"), sockets: part(".sockets b"), unit: part(".sockets span"),
-    load: part(".load i"), why: part(".why"), progress: part(".progress"), bar: part("progress"), left: part(".progress span"), actions: part(".actions"),
+    load: part(".load i"), why: part(".why"), pace: part(".pace"), progress: part(".progress"), bar: part("progress"), left: part(".progress span"), actions: part(".actions"),
     spark: new Spark(60),
   };
   part(".sockets").after(e.parts.spark.svg);
+  e.pace = new Pace();
   e.parts.button.addEventListener("click", () => details(e.pool, e.backend));
   return e;
 }
@@ -143,6 +154,10 @@ function updateTile(e, pool, b, most) {
   const carries = b.active.sockets + b.active.requests + b.active.handshakes;
   p.load.style.width = `${Math.min(100, (100 * carries) / (limitOf(b) || most || 1)).toFixed(1)}%`;
   p.spark.add(b.active.sockets);
+  const limit = pool.governor?.handshakes_per_second_per_backend;
+  const pace = e.pace.add(b.handshakes);
+  p.pace.hidden = !limit || b.retired;
+  if (limit) text(p.pace, `${pace === undefined ? "–" : rate(pace)} of ${count(limit)} handshakes a second`);
   const draining = state === "drain";
   p.progress.hidden = !draining;
   if (draining) {
@@ -168,9 +183,9 @@ function updateTile(e, pool, b, most) {
 function makePool() {
   const e = h("section", { className: "pool" },
     h("header", {}, h("h2"), h("p", { className: "muted rule" }), h("p", { className: "usable" }), h("p", { className: "total" }), h("div", { className: "tools" })),
-    h("div", { className: "tiles" }));
+    makeStorm(), h("div", { className: "tiles" }));
   const part = (selector) => e.querySelector(selector);
-  e.parts = { name: part("h2"), rule: part(".rule"), usable: part(".usable"), total: part(".total"), tools: part(".tools"), tiles: part(".tiles") };
+  e.parts = { name: part("h2"), rule: part(".rule"), usable: part(".usable"), total: part(".total"), tools: part(".tools"), tiles: part(".tiles"), storm: part(".storm") };
   const drain = h("button", { type: "button" }, "Drain pool…");
   drain.addEventListener("click", () => askDrain(e.pool.name, undefined, e.sockets));
   const undrain = h("button", { type: "button" }, "Undrain pool");
@@ -191,10 +206,11 @@ function updatePool(e, pool) {
   text(p.rule, [pool.balance || "no longer configured", d && (d.trouble ? `${d.source} fails: ${d.trouble}` : d.source)].filter(Boolean).join(" · "));
   p.rule.classList.toggle("trouble", Boolean(d?.trouble));
   text(p.usable, current.length || d ? `${pool.usable} of ${current.length} usable` : "");
-  p.usable.dataset.level = !current.length && !d ? "muted" : pool.usable === 0 ? "error" : pool.usable < current.length ? "warn" : "ok";
+  p.usable.dataset.level = !current.length && !d ? "muted" : pool.usable === 0 || pool.panic ? "error" : pool.usable < current.length ? "warn" : "ok";
   text(p.total, `${count(e.sockets)} ${e.sockets === 1 ? "socket" : "sockets"}`);
   p.drain.hidden = !current.some((b) => b.mode === "ready");
   p.undrain.hidden = !current.some((b) => b.mode !== "ready");
+  updateStorm(p.storm, pool);
   p.tiles.classList.toggle("dense", pool.backends.length >= dense);
   const most = Math.max(...pool.backends.map((b) => b.active.sockets + b.active.requests + b.active.handshakes), 1);
   keyed(p.tiles, pool.backends, (b) => `${b.address} ${b.retired}`, makeTile, (tile, b) => updateTile(tile, pool, b, most));

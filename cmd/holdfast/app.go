@@ -131,6 +131,7 @@ func newApp(log *journal) (*app, error) {
 	a.metrics.SetBackends(a.backendSamples)
 	a.metrics.SetDiscovery(a.discoverySamples)
 	a.metrics.SetMemory(a.memorySample)
+	a.metrics.SetPools(a.poolSamples)
 	a.metrics.SetCertificates(a.certificateSamples)
 	a.metrics.SetLogDropped(a.droppedLines)
 	return a, nil

@@ -111,7 +111,8 @@ func (a *app) poolStatus() []admin.Pool {
 	sources := a.discovery.Status()
 	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
 		index[name] = len(out)
-		out = append(out, admin.Pool{Name: name, Balance: cfg.Pools[name].Balance, Discovery: discoveryStatus(sources, name)})
+		out = append(out, admin.Pool{Name: name, Balance: cfg.Pools[name].Balance,
+			Discovery: discoveryStatus(sources, name), Governor: a.governor(name, cfg.Pools[name])})
 	}
 	for _, b := range a.registry.Snapshot() {
 		i, known := index[b.Pool]
@@ -120,9 +121,22 @@ func (a *app) poolStatus() []admin.Pool {
 			index[b.Pool] = i
 			out = append(out, admin.Pool{Name: b.Pool})
 		}
+		out[i].Panic = out[i].Panic || b.Panic
 		out[i].Backends = append(out[i].Backends, a.backendStatus(b))
 	}
 	return out
+}
+
+// governor is what the admin API shows of a pool's limits and queue; nil: it
+// has neither.
+func (a *app) governor(name string, p config.Pool) *admin.Governor {
+	if p.Limits == (config.PoolLimits{}) && p.Queue.Size == 0 {
+		return nil
+	}
+	return &admin.Governor{
+		PerSecond: p.Limits.HandshakesPerSecond, PerSecondBackend: p.Limits.HandshakesPerSecondPerBackend,
+		Waiting: a.proxy.Waiting(name), Room: p.Queue.Size,
+	}
 }
 
 func (a *app) backendStatus(b balancer.BackendStatus) admin.Backend {
@@ -130,8 +144,9 @@ func (a *app) backendStatus(b balancer.BackendStatus) admin.Backend {
 		Name: b.Name, Address: b.Scheme + "://" + b.Address, State: admin.Down, Mode: b.Mode.String(),
 		Usable: b.Usable(), Retired: b.Retired,
 		Weight: b.Weight, MaxConnections: b.MaxConnections,
-		Active: admin.Active{Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes)},
-		Why:    b.Why, Since: b.Since,
+		Active:     admin.Active{Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes)},
+		Handshakes: b.Given,
+		Why:        b.Why, Since: b.Since,
 		Drain: a.drainStatus(b.Key()), Report: reportStatus(b.Report),
 	}
 	if b.Ejected {
@@ -153,8 +168,22 @@ func (a *app) backendSamples() []metrics.BackendSample {
 		out = append(out, metrics.BackendSample{
 			Pool: b.Pool, Backend: b.Name, Up: b.Up, Mode: b.Mode.String(), Weight: b.Weight, Changed: b.Since, Retired: b.Retired, Ejected: b.Ejected,
 			Sockets: int64(b.Sockets), Requests: int64(b.Requests), Handshakes: int64(b.Handshakes),
-			Report: reportSample(b.Report),
+			Given: b.Given, Report: reportSample(b.Report),
 		})
+	}
+	return out
+}
+
+// poolSamples is what a scrape of /metrics asks.
+func (a *app) poolSamples() []metrics.PoolSample {
+	cfg := a.running.Load()
+	if cfg == nil {
+		return nil
+	}
+	out := make([]metrics.PoolSample, 0, len(cfg.Pools))
+	for name, p := range cfg.Pools {
+		out = append(out, metrics.PoolSample{Pool: name, PerSecond: p.Limits.HandshakesPerSecond,
+			PerSecondBackend: p.Limits.HandshakesPerSecondPerBackend, Room: p.Queue.Size})
 	}
 	return out
 }
