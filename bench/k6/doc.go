@@ -1,4 +1,5 @@
 // Package k6 holds scripts for k6: churn, a reconnect storm, and a day in a
-// game's life. Their thresholds fail a run; the package's tests show that each
-// does when what it guards is broken.
+// game's life; and the clients' side of package fleet: a drain, a crash, a
+// server that comes back. Their thresholds fail a run; the tests here and there
+// show that each does when what it guards is broken.
 package k6

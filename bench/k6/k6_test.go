@@ -160,8 +160,8 @@ func carry(c net.Conn, to string) {
 // Every script says in its head how it is run, and has thresholds.
 func TestScriptsSayHow(t *testing.T) {
 	scripts, err := filepath.Glob("*.js")
-	if err != nil || len(scripts) != 3 {
-		t.Fatalf("scripts %v, %v; want three", scripts, err)
+	if err != nil || len(scripts) != 6 {
+		t.Fatalf("scripts %v, %v; want six", scripts, err)
 	}
 	for _, script := range scripts {
 		data, err := os.ReadFile(script)
