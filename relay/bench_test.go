@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 )
 
 // BenchmarkEcho is one message through a pair and back, one at a time: mostly
@@ -20,24 +19,30 @@ func BenchmarkEcho(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer r.Close()
-				echo(b, r, size, nil)
+				echo(b, r, size)
 			})
 		}
 	}
-	b.Run("guard/64B", func(b *testing.B) {
-		r, err := New(Options{Loops: 1})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer r.Close()
-		echo(b, r, 64, func(k *Call) {
-			k.Guard = &Guard{MaxMessage: 1 << 20, Messages: Rate{1e9, 1e9}, Bytes: Rate{1 << 32, 1 << 32}}
-			k.Ping = time.Minute
-		})
-	})
 }
 
-func echo(b *testing.B, r *Relay, size int, edit func(*Call)) {
+func echo(b *testing.B, r *Relay, size int) {
+	c := converse(b, r, size, nil)
+	b.SetBytes(int64(len(c.frame) + len(c.got)))
+	b.ReportAllocs()
+	for b.Loop() {
+		c.trip(b)
+	}
+}
+
+// conversation is an open pair, of which the backend echoes.
+type conversation struct {
+	net.Conn
+	frame, got []byte
+}
+
+// converse opens one for frames of size bytes.
+func converse(b *testing.B, r *Relay, size int, edit func(*Call)) conversation {
+	b.Helper()
 	frame := appendFrame(nil, opBinary, true, make([]byte, size))
 	answer := appendFrame(nil, opBinary, false, make([]byte, size))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,41 +64,15 @@ func echo(b *testing.B, r *Relay, size int, edit func(*Call)) {
 			}
 		}
 	}()
-	front, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	return conversation{benchClient(b, r, l, edit), frame, make([]byte, len(answer))}
+}
+
+// trip sends one message and waits for its echo.
+func (c conversation) trip(b *testing.B) {
+	if _, err := c.Write(c.frame); err != nil {
 		b.Fatal(err)
 	}
-	defer front.Close()
-	c, err := net.Dial("tcp", front.Addr().String())
-	if err != nil {
+	if _, err := io.ReadFull(c, c.got); err != nil {
 		b.Fatal(err)
-	}
-	defer c.Close()
-	a, err := front.Accept()
-	if err != nil {
-		b.Fatal(err)
-	}
-	fd := descriptor(a)
-	_ = a.Close()
-	k := rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())
-	if edit != nil {
-		edit(k)
-	}
-	if err := r.Open(k); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := io.ReadFull(c, make([]byte, len(switching))); err != nil {
-		b.Fatal(err)
-	}
-	got := make([]byte, len(answer))
-	b.SetBytes(int64(len(frame) + len(answer)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Write(frame); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, got); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -34,12 +34,11 @@ func BenchmarkBesideALoudSocket(b *testing.B) {
 					go serveQuietly(c)
 				}
 			}()
-			const sockets, every = 500, 50 * time.Millisecond
+			const sockets, every = 50, 50 * time.Millisecond
 			var all sync.WaitGroup
 			stop := make(chan struct{})
 			if loud {
-				c := benchClient(b, r, l)
-				defer c.Close()
+				c := benchClient(b, r, l, nil)
 				go func() {
 					for chunk := appendFrame(nil, opBinary, true, make([]byte, 1<<20)); ; {
 						if _, err := c.Write(chunk); err != nil {
@@ -51,8 +50,7 @@ func BenchmarkBesideALoudSocket(b *testing.B) {
 			var mu sync.Mutex
 			var took []time.Duration
 			for i := range sockets {
-				c := benchClient(b, r, l)
-				defer c.Close()
+				c := benchClient(b, r, l, nil)
 				all.Go(func() {
 					time.Sleep(every * time.Duration(i) / sockets) // so that they do not speak at once
 					tick := time.NewTicker(every)
@@ -110,8 +108,9 @@ func serveQuietly(c net.Conn) {
 	}
 }
 
-// benchClient opens a pair through r to l and returns the client's end.
-func benchClient(b *testing.B, r *Relay, l net.Listener) net.Conn {
+// benchClient opens a pair through r to l and returns the client's end. The
+// benchmark's end closes it.
+func benchClient(b *testing.B, r *Relay, l net.Listener, edit func(*Call)) net.Conn {
 	b.Helper()
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -128,11 +127,16 @@ func benchClient(b *testing.B, r *Relay, l net.Listener) net.Conn {
 	}
 	fd := descriptor(a)
 	_ = a.Close()
-	if err := r.Open(rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())); err != nil {
+	k := rig{Relay: r}.call(place{fd: fd}, addr(l), newOwner())
+	if edit != nil {
+		edit(k)
+	}
+	if err := r.Open(k); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, make([]byte, len(switching))); err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { c.Close() })
 	return c
 }

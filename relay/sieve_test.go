@@ -161,8 +161,9 @@ func utf8Prefix(b []byte) bool {
 	return true
 }
 
-// cuts sends stream through a sieve in pieces and holds it against refer.
-func cuts(t *testing.T, stream []byte, g *Guard, masked bool, rsv byte, pings uint64, next func(left int) int) {
+// cuts sends stream through a sieve in pieces, holds it against refer, and
+// returns the frames that were in it.
+func cuts(t *testing.T, stream []byte, g *Guard, masked bool, rsv byte, pings uint64, next func(left int) int) (frames int) {
 	t.Helper()
 	want, least, fault, frames := refer(stream, g, masked, rsv, pings)
 	v := sieve{guard: g, bounds: masked, masked: masked, rsv: rsv, pings: pings}
@@ -192,7 +193,7 @@ func cuts(t *testing.T, stream []byte, g *Guard, masked bool, rsv byte, pings ui
 		if int(tally.Total()) != frames {
 			t.Fatalf("%x: %d frames counted, want %d", stream, tally.Total(), frames)
 		}
-		return
+		return frames
 	}
 	if len(got) < least || !bytes.HasPrefix(want, got) {
 		t.Fatalf("%x\npassed %x\nof     %x\nleast  %x", stream, got, want, want[:least])
@@ -200,6 +201,7 @@ func cuts(t *testing.T, stream []byte, g *Guard, masked bool, rsv byte, pings ui
 	if clean != (len(got) == least) {
 		t.Fatalf("%x: clean %v with %d bytes passed, frames before end at %d", stream, clean, len(got), least)
 	}
+	return frames
 }
 
 // Every size encoding, masked and not, cut at every place, with a control frame
@@ -359,13 +361,16 @@ func randomStream(rng *rand.Rand, masked bool) (b []byte) {
 
 // Random streams, cut at random, against the slow reference.
 func TestSieveAgainstReference(t *testing.T) {
-	n := 6_000
+	target := 25_000
 	if testing.Short() || raceEnabled {
-		n = 1_000
+		target = 4_000
+	}
+	if *many > 0 {
+		target = *many
 	}
 	rng := rand.New(rand.NewPCG(5, 5))
 	guards := []*Guard{nil, {}, {UTF8: true}, {MaxFrame: 100, MaxMessage: 130}, {UTF8: true, MaxMessage: 70_000}}
-	for range n {
+	for frames := 0; frames < target; {
 		masked := rng.IntN(2) == 0
 		most := 1 + rng.IntN(40)
 		if rng.IntN(4) == 0 {
@@ -376,7 +381,7 @@ func TestSieveAgainstReference(t *testing.T) {
 			most = 1 << 14
 		}
 		rsv := []byte{0, 0, rsv1, rsvAll}[rng.IntN(4)]
-		cuts(t, stream, guards[rng.IntN(len(guards))], masked, rsv, []uint64{0, ours}[rng.IntN(2)],
+		frames += cuts(t, stream, guards[rng.IntN(len(guards))], masked, rsv, []uint64{0, ours}[rng.IntN(2)],
 			func(int) int { return 1 + rng.IntN(most) })
 	}
 }

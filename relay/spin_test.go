@@ -11,7 +11,7 @@ import (
 )
 
 // computed is the processor time that the process has used.
-func computed(t *testing.T) time.Duration {
+func computed(t testing.TB) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -1,0 +1,285 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var many = flag.Int("frames", 0, "how many frames go through the tests with random ones; 0: enough to find what is likely")
+
+// script is the frames that one side says: the same ones for whoever sends and
+// whoever awaits them.
+type script struct {
+	rng    *rand.Rand
+	side   int
+	inside bool
+}
+
+func newScript(seed uint64, side int) *script {
+	return &script{rng: rand.New(rand.NewPCG(seed, uint64(side))), side: side}
+}
+
+// next returns a frame: of a message in fragments, with control frames between
+// them, of any size of header.
+func (s *script) next() wireFrame {
+	size := s.rng.IntN(30)
+	switch s.rng.IntN(200) {
+	case 0, 1, 2:
+		size = 120 + s.rng.IntN(12)
+	case 3:
+		size = 65_530 + s.rng.IntN(12)
+	}
+	op := [...]byte{opText, opBinary, opBinary, opPing, opPong}[s.rng.IntN(5)]
+	if op >= 8 {
+		if size = min(size, 125); size == 8 {
+			size++ // that is what Holdfast's own look like
+		}
+		op |= 0x80
+	} else {
+		if s.inside {
+			op = 0
+		}
+		if s.inside = s.rng.IntN(3) == 0; !s.inside {
+			op |= 0x80
+		}
+	}
+	payload := make([]byte, size)
+	for i := range payload {
+		payload[i] = byte('0' + (i+size)%64)
+	}
+	return wireFrame{op, s.side == Client, string(payload)}
+}
+
+func (f wireFrame) append(dst []byte) []byte {
+	at := len(dst)
+	dst = appendFrame(dst, f.op&15, f.masked, []byte(f.payload))
+	dst[at] = f.op
+	return dst
+}
+
+// speaker is one side of a conversation.
+type speaker struct {
+	*peer
+	side    int
+	seed    uint64
+	n       int           // frames that it says
+	pause   time.Duration // that it makes once in a while
+	pings   chan string   // to be answered
+	stop    atomic.Bool   // Holdfast has said Close
+	ordered *atomic.Bool  // the conversation ends before they are all said
+}
+
+// say sends the frames of the script, cut anywhere, and then a Close. Between
+// two of them it answers Pings.
+func (s *speaker) say() error {
+	script := newScript(s.seed, s.side)
+	rng := rand.New(rand.NewPCG(s.seed, 99))
+	var b []byte
+	write := func(b []byte) error {
+		_ = s.SetWriteDeadline(time.Now().Add(time.Minute))
+		_, err := s.Write(b)
+		return err
+	}
+	for i := 0; i < s.n && !s.stop.Load(); {
+		b = b[:0]
+		for range 1 + rng.IntN(60) {
+			if i == s.n {
+				break
+			}
+			b = script.next().append(b)
+			i++
+			select {
+			case ping := <-s.pings:
+				b = wireFrame{0x80 | opPong, s.side == Client, ping}.append(b)
+			default:
+			}
+		}
+		for len(b) > 0 {
+			n := len(b)
+			if rng.IntN(3) > 0 {
+				n = 1 + rng.IntN(n)
+			}
+			if err := write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
+			if s.pause > 0 && rng.IntN(20) == 0 {
+				time.Sleep(s.pause) // silence in the middle of a frame
+			}
+		}
+		if s.pause > 0 && rng.IntN(20) == 0 {
+			time.Sleep(s.pause) // and between two
+		}
+	}
+	return write(wireFrame{0x80 | opClose, s.side == Client, "\x03\xe8"}.append(nil))
+}
+
+// hear reads what the other side says, holds it against its script, and returns
+// how much of it came before the Close.
+func (s *speaker) hear() (n int, err error) {
+	script := newScript(s.seed, 1-s.side)
+	r := bufio.NewReaderSize(s, 64<<10)
+	for {
+		_ = s.SetReadDeadline(time.Now().Add(time.Minute))
+		got, err := nextFrame(r)
+		if err != nil {
+			return n, err
+		}
+		if got.masked != (s.side == Backend) {
+			return n, fmt.Errorf("frame %d: %+v", n, got)
+		}
+		switch {
+		case got.op == 0x80|opPing && len(got.payload) == 8:
+			s.pings <- got.payload
+			continue
+		case got.op == 0x80|opClose:
+			code := binary.BigEndian.Uint16([]byte(got.payload))
+			ours := s.ordered.Load() || code == 1001
+			if code != 1000 && code != 1001 || n < s.n && !ours {
+				return n, fmt.Errorf("Close %x after %d frames of %d", got.payload, n, s.n)
+			}
+			s.stop.Store(ours)
+			return n, nil
+		}
+		if want := script.next(); got != want {
+			return n, fmt.Errorf("frame %d: %x %.40q, want %x %.40q", n, got.op, got.payload, want.op, want.payload)
+		}
+		n++
+	}
+}
+
+// nextFrame is readFrame for a stream.
+func nextFrame(r *bufio.Reader) (f wireFrame, err error) {
+	h, err := r.Peek(2)
+	if err != nil {
+		return f, err
+	}
+	if h, err = r.Peek(headerSize(h[1])); err != nil {
+		return f, err
+	}
+	size := int(h[1] & 0x7f)
+	switch size {
+	case 126:
+		size = int(binary.BigEndian.Uint16(h[2:]))
+	case 127:
+		size = int(binary.BigEndian.Uint64(h[2:]))
+	}
+	var key [4]byte
+	f.op, f.masked = h[0], h[1]&0x80 != 0
+	if f.masked {
+		copy(key[:], h[len(h)-4:])
+	}
+	_, _ = r.Discard(len(h))
+	b := make([]byte, size)
+	if _, err = io.ReadFull(r, b); err == nil && f.masked {
+		for i := range b {
+			b[i] ^= key[i&3]
+		}
+	}
+	f.payload = string(bytes.Clone(b))
+	return f, err
+}
+
+// Both sides talk at once, in random frames cut anywhere; silences bring Pings
+// of ours, in the middle of a frame or between two, and half of the
+// conversations end with a Close of ours at any time. What each hears is what
+// the other has said, frame by frame, up to the Close, with nothing but whole
+// Pings between. -frames 10000000 takes minutes.
+func TestRandomConversations(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, r rig) {
+		target, each, at := 20_000, 400, 8
+		if raceEnabled {
+			target /= 4
+		}
+		if *many > 0 {
+			if target, each, at = *many, 20_000, 32; r.tls != [2]bool{} || t.Name() == "TestRandomConversations/portable" {
+				target /= 100
+			}
+		}
+		var heard, ended, pings atomic.Int64
+		var all sync.WaitGroup
+		for worker := range at {
+			all.Go(func() {
+				for seed := uint64(worker); heard.Load() < int64(target) && !t.Failed(); seed += uint64(at) {
+					n, asked, err := r.converse(t, seed, each)
+					heard.Add(int64(n))
+					pings.Add(int64(asked))
+					if err != nil {
+						t.Errorf("seed %d: %v", seed, err)
+					}
+					ended.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d frames in %d conversations, with %d answers to Pings", heard.Load(), ended.Load(), pings.Load())
+	})
+}
+
+// converse has one conversation of n frames each way, and returns how many were
+// heard and how many Pings were answered.
+func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err error) {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	const every = 200 * time.Millisecond
+	var ordered atomic.Bool
+	id := NewID()
+	j := r.join(t, func(k *Call) {
+		k.ID, k.Ping, k.PingBackend = id, every, true
+		if seed%3 > 0 {
+			k.Guard = &Guard{MaxMessage: 1 << 20, UTF8: seed%3 == 1}
+		}
+	})
+	defer j.client.Close()
+	defer j.backend.Close()
+	sides := [2]*speaker{}
+	var said, listened [2]error
+	var all sync.WaitGroup
+	var total [2]int
+	for side, p := range []*peer{j.client, j.backend} {
+		s := &speaker{peer: p, side: side, seed: seed, n: n, pings: make(chan string, 1000), ordered: &ordered}
+		if rng.IntN(4) == 0 {
+			s.pause = every * 5 / 4
+		}
+		sides[side] = s
+		all.Go(func() { said[side] = s.say() })
+		all.Go(func() { total[side], listened[side] = s.hear() })
+	}
+	if seed%2 == 0 {
+		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+		ordered.Store(true)
+		r.End(id, 1001, "that is enough", 10*time.Second)
+	}
+	all.Wait()
+	_, _ = j.client.Close(), j.backend.Close()
+	s := within(t, "Closed", j.owner.closed)
+	// After an order, and where a busy machine has taken a pause for a silence,
+	// what is left at the end may be cut; what was heard is right all the same.
+	loose := ordered.Load() || s.Reason == ClientSilent || s.Reason == BackendSilent
+	for side := range sides {
+		switch {
+		case listened[side] != nil && !(loose && lost(listened[side])):
+			err = fmt.Errorf("side %d hears %d frames of %d, then %w (%+v)", side, total[side], n, listened[side], s)
+		case said[side] != nil && !loose:
+			err = fmt.Errorf("side %d says: %w (%+v)", side, said[side], s)
+		}
+	}
+	return total[0] + total[1], len(j.owner.trips), err
+}
+
+// lost tells whether a connection has ended, rather than said something wrong.
+func lost(err error) bool {
+	var n net.Error
+	return err == io.EOF || err == io.ErrUnexpectedEOF || errors.As(err, &n)
+}
