@@ -88,3 +88,7 @@ const (
 //	drain                     no     no                           no
 //	maintenance               no     no                           no
 func usable(word, bar uint64) bool { return word&bar == 0 }
+
+// Usable reports whether a pick may find the backend: it is up, ready and not
+// ejected, and does not ask to be drained.
+func (s *State) Usable() bool { return usable(s.word.Load(), barUnusable) }

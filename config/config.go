@@ -145,6 +145,7 @@ type Pool struct {
 	Discovery   *Discovery `koanf:"discovery"` // nil: Backends are all
 	BackendTLS  BackendTLS `koanf:"backend_tls"`
 	SendProxy   string     `koanf:"send_proxy"` // "" | v1 | v2
+	Warm        int        `koanf:"warm"`       // connections to each backend, ready before a handshake; 0: none
 	Health      Health     `koanf:"health"`
 	WhenAllDown string     `koanf:"when_all_down"` // fail | try
 	Drain       Drain      `koanf:"drain"`

@@ -8,6 +8,8 @@ import (
 
 const (
 	maxWeight = 1000
+	// maxWarm is enough for a burst of handshakes, and little for a backend.
+	maxWarm = 1000
 	// minSecret is half the length of the HMAC's own output: fewer bytes are
 	// within reach of guessing.
 	minSecret = 16
@@ -38,6 +40,7 @@ func (v validator) pools(c *Config) {
 		if pool.SendProxy != "" {
 			v.oneOf(path+".send_proxy", pool.SendProxy, "v1", "v2")
 		}
+		v.warm(path, pool)
 		v.health(path+".health", pool.Health)
 		v.oneOf(path+".when_all_down", pool.WhenAllDown, "fail", "try")
 		v.drain(path+".drain", pool.Drain)
@@ -45,6 +48,21 @@ func (v validator) pools(c *Config) {
 		v.governor(path, pool)
 		if pool.Passive != nil {
 			v.passive(path+".passive", *pool.Passive)
+		}
+	}
+}
+
+func (v validator) warm(path string, p Pool) {
+	if p.Warm < 0 || p.Warm > maxWarm {
+		v.check(path+".warm", "%d is out of range, write 0 for none, up to %d", p.Warm, maxWarm)
+	}
+	if p.Warm == 0 || p.SendProxy == "" {
+		return
+	}
+	for i, b := range p.Backends {
+		if scheme, _, err := parseTarget(b.URL); err == nil && scheme == "https" {
+			v.check(path+".warm", "cannot be had with send_proxy and the https backend %d: whose the connection is goes before TLS, remove one of them", i)
+			return
 		}
 	}
 }

@@ -213,6 +213,10 @@ func TestValidatePools(t *testing.T) {
 		`health.rise: 0 would never bring a backend up, write 1 or more`)
 	f("health: {type: tcp, initial: maybe}", `health.initial: "maybe" is not known, use one of down, up`)
 	f("send_proxy: v3", `send_proxy: "v3" is not known, use one of v1, v2`)
+	f("warm: 1001", `warm: 1001 is out of range, write 0 for none, up to 1000`)
+	f("warm: 8, send_proxy: v1", nil...)
+	f("warm: 8, send_proxy: v1, backends: [{url: 'http://a'}, {url: 'wss://b'}]",
+		`warm: cannot be had with send_proxy and the https backend 1: whose the connection is goes before TLS, remove one of them`)
 	f("backend_tls: {cert: a.crt, server_name: 'a b'}",
 		`backend_tls.key: is missing, write the path of the key that belongs to cert`,
 		`backend_tls.server_name: "a b" is not a host name, write a name that stands in the backends' certificate, or leave it out for the host of each URL`)

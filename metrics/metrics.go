@@ -44,6 +44,7 @@ type Metrics struct {
 	routes   routeVecs
 	accepts  listenerVecs
 	pools    poolVecs
+	spares   spareVecs
 	backends *backendCollector
 	governor *governorCollector
 	relay    *relayCollector
@@ -74,6 +75,7 @@ func New() *Metrics {
 		routes:   newRouteVecs(),
 		accepts:  newListenerVecs(),
 		pools:    newPoolVecs(),
+		spares:   newSpareVecs(),
 		backends: newBackendCollector(),
 		governor: newGovernorCollector(),
 		relay:    newRelayCollector(),
@@ -120,6 +122,7 @@ func New() *Metrics {
 	m.registry.MustRegister(m.routes.collectors()...)
 	m.registry.MustRegister(m.accepts.collectors()...)
 	m.registry.MustRegister(m.pools.collectors()...)
+	m.registry.MustRegister(m.spares.collectors()...)
 	return m
 }
 

@@ -39,6 +39,7 @@ func used() *Metrics {
 	m.Reload(true, time.Unix(1700000000, 0))
 	m.Drained("arena", false)
 	m.Queue("arena").Served(time.Second)
+	m.Spares("arena").Ready(3)
 	m.Ejected("arena", "arena-1")
 	m.Panic("arena", true)
 	m.Webhook("ops", WebhookDropped)

@@ -52,10 +52,12 @@ type Proxy struct {
 
 	runtime atomic.Pointer[Runtime]
 
-	owes sync.WaitGroup // handshakes that are on no loop: somebody is waiting for an answer
+	owes    sync.WaitGroup // handshakes that are on no loop: somebody is waiting for an answer
+	keepers sync.WaitGroup // goroutines that keep spares
 
 	swap      sync.Mutex                // held by Swap and Close
 	upstreams map[upstreamKey]*upstream // guarded by swap
+	spares    map[sparesKey]*spares     // guarded by swap
 	queues    map[string]*queue         // by pool; guarded by swap
 	keys      map[string]*auth.Keys     // by URL; guarded by swap
 	forwards  []*auth.Forward           // of the Runtime in use; guarded by swap
@@ -73,6 +75,7 @@ func New(o Options) *Proxy {
 		challenge: o.Challenge,
 		short:     o.Short,
 		upstreams: make(map[upstreamKey]*upstream),
+		spares:    make(map[sparesKey]*spares),
 		queues:    make(map[string]*queue),
 	}
 	if p.short == nil {
@@ -111,6 +114,7 @@ func (p *Proxy) Swap(rt *Runtime) {
 			rt.upstreams[b] = u
 		}
 	}
+	p.warm(rt)
 	p.runtime.Store(rt)
 	for k, u := range p.upstreams {
 		if keep[k] == nil {
@@ -141,13 +145,16 @@ func (p *Proxy) Waiting(pool string) int {
 	return 0
 }
 
-// Dismiss turns everybody away who waits for a backend, or is about to. Call it
-// when the process is ending.
+// Dismiss turns everybody away who waits for a backend, or is about to, and
+// gives up the spare connections. Call it when the process is ending.
 func (p *Proxy) Dismiss() {
 	p.swap.Lock()
 	defer p.swap.Unlock()
 	for _, q := range p.queues {
 		q.close()
+	}
+	for _, s := range p.spares {
+		s.close()
 	}
 }
 
@@ -158,6 +165,7 @@ func (p *Proxy) Dismiss() {
 func (p *Proxy) Close() {
 	p.Dismiss()
 	p.owes.Wait()
+	p.keepers.Wait()
 	p.swap.Lock()
 	defer p.swap.Unlock()
 	for _, u := range p.upstreams {

@@ -32,11 +32,13 @@ type Runtime struct {
 
 	trusts    map[string]*trust.Client // by pool, of those that have TLS
 	sendProxy map[string]string        // by pool
+	warm      map[string]int           // by pool: connections to each backend
 
 	tokenParameters []string // query parameters that carry tokens on some route
 
 	// Filled by Swap, before the Runtime is visible to any request.
 	upstreams map[*balancer.Backend]*upstream
+	spares    map[*balancer.Backend]*spares // of pools that are warm
 }
 
 // listenerPolicy is how the requests of one listener are read.
@@ -86,9 +88,9 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 	}
 	trusts, errs := loadTrusts(cfg.Pools)
 	rt.trusts = trusts
-	rt.sendProxy = make(map[string]string, len(cfg.Pools))
+	rt.sendProxy, rt.warm = make(map[string]string, len(cfg.Pools)), make(map[string]int, len(cfg.Pools))
 	for name, p := range cfg.Pools {
-		rt.sendProxy[name] = p.SendProxy
+		rt.sendProxy[name], rt.warm[name] = p.SendProxy, p.Warm
 	}
 	for i, l := range cfg.Listeners {
 		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes), clientCA: l.TLS != nil && l.TLS.ClientCA != ""}

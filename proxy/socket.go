@@ -42,6 +42,8 @@ type calling struct {
 	backend   *balancer.Backend // that head names
 	waits     bool              // it has a place in the queue, and is not there yet
 	blocked   bool              // nobody else is free to try: the pool's limits are met
+	spare     bool              // the attempt under way began on a spare connection
+	fresh     bool              // no more of those: one has failed
 	head      []byte            // of the request to the backend
 	authority []byte            // the Host in head, if it is the backend's own
 	early     []byte            // what the client sent behind its handshake
@@ -118,6 +120,13 @@ func (s *socket) Failed(f relay.Failure) {
 func (s *socket) failed(f relay.Failure) {
 	c, result := classOfFailure(&f)
 	s.call.why = f.Err
+	if s.call.spare && gaveUp(&f) {
+		// Not the backend has failed but an old connection to it: the attempt
+		// goes on.
+		s.call.fresh = true
+		s.dial()
+		return
+	}
 	if !errors.Is(f.Err, errNot101) {
 		s.call.endAttempt(c)
 	}
@@ -144,6 +153,11 @@ func (s *socket) failed(f relay.Failure) {
 		sys.Close(f.Backend)
 	}
 	s.giveUp(c, result)
+}
+
+// gaveUp tells whether a backend has ended a connection without an answer.
+func gaveUp(f *relay.Failure) bool {
+	return (f.Cause == relay.ConnectFailed || f.Cause == relay.BackendEnded) && !f.Answered
 }
 
 // classOfFailure returns what client, log and metrics hear of a failure.

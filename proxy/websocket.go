@@ -207,9 +207,14 @@ func (s *socket) dial() {
 		up := c.rt.upstreams[s.lease.Backend()]
 		addr, err := up.place.resolve(s.route.timeouts.Connect, c.attempt)
 		if err == nil {
+			var spare *relay.Spare
+			if !c.fresh {
+				spare = c.rt.spares[s.lease.Backend()].take()
+			}
+			c.spare = spare != nil
 			err = s.p.relay.Open(&relay.Call{
 				Client: s.fd, ClientTLS: c.tls, Used: c.used, Early: c.early,
-				Backend: addr, BackendTLS: up.tls, Request: c.head,
+				Backend: addr, BackendTLS: up.tls, Spare: spare, Request: c.head,
 				Preface: up.preface(c.source, c.destination),
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
 				Ping: s.route.ping, PingBackend: s.route.pingBackend, Guard: s.route.frames,

@@ -13,9 +13,10 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
-// connect dials the backend of c and waits for it: preface, TLS handshake if
-// BackendTLS asks for one, and the request. t is nil without TLS, and otherwise
-// lies on conn. The end of ctx ends it.
+// connect dials the backend of c, unless it has a Spare, and waits for it:
+// preface, TLS handshake if BackendTLS asks for one, and the request, if there
+// is one yet. t is nil without TLS, and otherwise lies on conn. The end of ctx
+// ends it.
 func connect(ctx context.Context, c *Call) (conn net.Conn, t *tlsconn.Conn, cause Cause, err error) {
 	began := time.Now()
 	by := began.Add(min(c.Connect, c.Answer))
@@ -30,8 +31,12 @@ func connect(ctx context.Context, c *Call) (conn net.Conn, t *tlsconn.Conn, caus
 		}
 		return timeout
 	}
-	dialer := net.Dialer{Deadline: by, KeepAlive: -1}
-	conn, err = dialer.DialContext(ctx, "tcp", c.Backend.String())
+	if c.Spare != nil {
+		conn, t, err = c.Spare.conn()
+	} else {
+		dialer := net.Dialer{Deadline: by, KeepAlive: -1}
+		conn, err = dialer.DialContext(ctx, "tcp", c.Backend.String())
+	}
 	if err != nil {
 		return nil, nil, why(err, ConnectFailed, ConnectTimeout), err
 	}
@@ -41,13 +46,15 @@ func connect(ctx context.Context, c *Call) (conn net.Conn, t *tlsconn.Conn, caus
 	if len(c.Preface) > 0 {
 		_, err = conn.Write(c.Preface)
 	}
-	var stream net.Conn = conn
+	stream := conn
 	if c.BackendTLS != nil && err == nil {
-		t = tlsconn.Client(conn, c.BackendTLS)
-		stream, cause = t, TLSFailed
-		err = t.Shake(by)
+		if t == nil {
+			t = tlsconn.Client(conn, c.BackendTLS)
+			cause, err = TLSFailed, t.Shake(by)
+		}
+		stream = t
 	}
-	if err == nil {
+	if err == nil && len(c.Request) > 0 {
 		cause = BackendEnded
 		_ = conn.SetDeadline(began.Add(c.Answer))
 		_, err = stream.Write(c.Request)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/internal/sys"
+	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
 
 // open begins a pair on the caller's goroutine: it connects, sends what the
@@ -20,7 +21,7 @@ func (l *loop) open(c *Call) error {
 		l.dialing.Add(-1)
 		return ErrStopping
 	}
-	if c.BackendTLS != nil {
+	if c.BackendTLS != nil && c.Spare == nil {
 		l.guests.Go(func() { l.secure(c) })
 		return nil
 	}
@@ -33,14 +34,24 @@ func (l *loop) open(c *Call) error {
 }
 
 func (l *loop) start(c *Call) error {
-	fd, err := sys.DialTCP(c.Backend)
-	if err != nil {
-		return err
-	}
+	var fd int
 	p := l.newPair(c, l.clock())
 	request := c.Request
 	if len(c.Preface) > 0 {
 		request = slices.Concat(c.Preface, request)
+	}
+	if s := c.Spare; s != nil {
+		var t *tlsconn.Conn
+		if fd, t = s.take(); t != nil {
+			p.ends[Backend].tls = t
+			request, _ = t.Seal(nil, request) // it fails where the next read does
+		}
+		p.call.connected = true
+	} else {
+		var err error
+		if fd, err = sys.DialTCP(c.Backend); err != nil {
+			return err
+		}
 	}
 	switch n, errno := sys.Send(fd, request); errno {
 	case 0:

@@ -10,25 +10,36 @@
 // side does not take at once is copied, and while such a rest exists the
 // sending side is not read: that is the back-pressure, and it bounds a pair's
 // memory to one read in each direction; buffers that a burst needed are given
-// back a second later. Elsewhere a portable engine with two
-// goroutines a pair keeps the same contract.
+// back a second later. A pair has one turn in each wakeup of its loop, a read
+// in each direction, and who was not done comes after everybody else. Elsewhere
+// a portable engine with two goroutines a pair keeps the same contract.
 //
 // # The life of a pair
 //
-//	          Open
-//	           │  connect, send the handshake
-//	           ▼
-//	       ┌─dialing─┐  refused, late, reset, not a 101, client gone
-//	       │         └──────────────► Owner.Failed  (the client goes back)
-//	101    │ Owner.Answer, Owner.Opened
-//	       ▼
-//	     open ──── End, Farewell, ─────► leaving   (a Close is sent, or waits
-//	       │       silence, a fault         │       for the end of a frame)
-//	       │                                │
-//	       │ both ended, or one reset       │ both ended, or its time is up
-//	       └──────────────┬─────────────────┘
-//	                      ▼
-//	                Owner.Closed
+//	             Open
+//	              │ connect, or take Call.Spare; send the handshake
+//	              ▼
+//	          dialing ───────────────────────► dead: Owner.Failed, which
+//	              │     refused, late, reset,        has the client back
+//	              │     not a 101, client gone,
+//	              │     farewell
+//	Owner.Answer, │ 101
+//	Owner.Opened  ▼
+//	            open ──────────► leaving
+//	              │  End,          │ a Close is on its way to the client, or
+//	              │  Farewell,     │ both; it waits for the end of the frame
+//	              │  Call.Idle,    │ that is under way
+//	              │  no answer to  │
+//	              │  Pings, a      │ both have read it and ended, or said
+//	              │  fault         │ Close; or the time is up
+//	              │                ▼
+//	              └──────────────► dead: Owner.Closed
+//	  both sides ended, or said Close and one ended;
+//	  one was reset, and the other has what was for it;
+//	  one ended, and the other is silent for HalfCloseIdle
+//
+// A pair that is open may have one side that has ended and one that goes on:
+// what that one says still passes.
 //
 // # Frames
 //
@@ -58,40 +69,58 @@
 // # Who owns what
 //
 // [Relay.Open] takes the client's descriptor when it returns nil, and gives it
-// back through [Owner.Failed]. From [Owner.Opened] on both descriptors belong
-// to the loop until [Owner.Closed], which comes after they are closed. A pair
-// is touched by its loop alone; an Owner's methods are called on the loop and
-// must not block. Other goroutines ask: [Relay.End] and [Relay.Each] leave an
-// order with the loop, which obeys between two turns of its pairs.
+// back through [Owner.Failed]. It takes a [Spare] in any case, and never gives
+// it back. From [Owner.Opened] on both descriptors belong to the loop until
+// [Owner.Closed], which comes after they are closed. A pair is touched by its
+// loop alone; an Owner's methods are called on the loop and must not block.
+// Other goroutines ask: [Relay.End] and [Relay.Each] leave an order with the
+// loop, which obeys between two turns of its pairs.
 //
 // # How an end travels
 //
-//	one side does this         the other side sees
-//	sends FIN                  everything sent before, then FIN (with TLS,
-//	                           close_notify before it); the opposite
-//	                           direction goes on until it ends too, or is
-//	                           silent for HalfCloseIdle
-//	sends RST, or its host     everything that had arrived, then RST; while
-//	is found dead              bytes are on their way, FIN behind them. What it
-//	                           still says is dropped, and it is closed when it
-//	                           ends, has everything, or takes nothing for
-//	                           HalfCloseIdle
-//	close_notify               as FIN; a FIN without it is one as well, since
-//	                           WebSocket has an ending of its own
-//	breaks a rule of TLS       as RST; it is told by an alert
-//	takes no more bytes        nothing is lost: the other is not read meanwhile
-//	End, Farewell, and both    client: Close with that code on a frame boundary;
-//	silent for Idle (1001)     what it still sends, its Close included, reaches
-//	                           the backend. If it ends without one, or the time
-//	                           is up, the backend reads the same Close from us.
-//	                           Then FIN to both
-//	breaks a rule of Guard     both: Close with the fault's code, each behind the
-//	                           frame that is under way to it; nothing else
-//	                           passes. A side that is in the middle of the
-//	                           faulty frame reads its FIN. A second later, or
-//	                           once both have answered: FIN to both
-//	answers no Ping            as a fault, with 1001; a side that acknowledges
-//	                           nothing is reset
-//	client ends while the      backend: closed before the WebSocket began
-//	backend is still dialled
+//	what happens        what the other side then sees, or each of them
+//	───────────────     ──────────────────────────────────────────────
+//	a side sends        the Close, as any frame. After an answer and a FIN
+//	Close               of either, FIN to both: nothing can follow
+//	a side sends FIN    everything sent before, then FIN (with TLS,
+//	                    close_notify before it); the opposite direction goes
+//	                    on until it ends too, or is silent for HalfCloseIdle
+//	a side sends RST    everything that had arrived, then RST; while bytes are
+//	                    on their way, FIN behind them. What it still says is
+//	                    dropped, and it is closed when it ends, has
+//	                    everything, or takes nothing for HalfCloseIdle
+//	close_notify        as FIN; a FIN without it is one as well, since
+//	                    WebSocket has an ending of its own
+//	breaks TLS          as RST; that side is told by an alert
+//	takes no bytes      nothing is lost: the other is not read meanwhile
+//	End, Farewell;      client: Close with that code on a frame boundary; what
+//	silent for Idle     it still sends, its Close included, reaches the
+//	(1001)              backend. If it ends without one, or the time is up,
+//	                    the backend reads the same Close from us. Then FIN to
+//	                    both
+//	breaks a rule of    both: Close with the fault's code, each behind the
+//	Guard               frame that is under way to it; nothing else passes. A
+//	                    side that is in the middle of the faulty frame reads
+//	                    its FIN. A second later, or once both have answered:
+//	                    FIN to both
+//	answers no Ping     as a fault, with 1001; a side that acknowledges nothing
+//	                    is reset
+//	Relay.Close         FIN to both, at once
+//	client ends while   backend: closed before the WebSocket began
+//	it is dialled
+//
+// And what [Summary] says of it. Code is 1005 for a Close without one, and 1006
+// where there was none:
+//
+//	what happened first          Ender       Reason              Code
+//	a side's Close               that side   "close frame"       of the Close
+//	a side's FIN                 that side   "end of stream"     1006
+//	a side's RST                 that side   "reset"             1006
+//	a side's TLS failed          that side   "tls error"         1006
+//	End, Farewell                holdfast    as ordered          as ordered
+//	silence for Idle             holdfast    "idle timeout"      1001
+//	no answer to Pings           holdfast    [ClientSilent],     1001
+//	                                         [BackendSilent]
+//	a broken rule                holdfast    of [Faults]         of [Faults]
+//	Relay.Close                  holdfast    "stopped"           1006
 package relay

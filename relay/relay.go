@@ -50,8 +50,13 @@ type Call struct {
 	// should disable dynamic record sizing, so that a message takes as few
 	// records as it needs.
 	BackendTLS *tls.Config
+	// Spare is a connection to Backend, with that TLS, which is used in place
+	// of a new one; nil: there is none. Open takes it, whatever comes of that.
+	// A backend may have ended it meanwhile, so that it fails where a new one
+	// would not.
+	Spare *Spare
 	// Preface is sent before everything else, in clear: a PROXY protocol
-	// header. It is borrowed as Request is.
+	// header. It is borrowed as Request is. No Spare with TLS goes with it.
 	Preface []byte
 	// Request is the handshake for the backend, a whole HTTP/1.1 request head.
 	Request []byte
@@ -255,13 +260,17 @@ func New(o Options) (*Relay, error) {
 // backend has agreed. It does not wait: Owner hears how it went. When it
 // returns an error nothing has happened and the caller still owns c.Client.
 func (r *Relay) Open(c *Call) error {
-	if r.stopping.Load() {
-		return ErrStopping
-	}
 	if c.ID == 0 {
 		c.ID = NewID()
 	}
-	return r.least().open(c)
+	err := ErrStopping
+	if !r.stopping.Load() {
+		err = r.least().open(c)
+	}
+	if err != nil && c.Spare != nil {
+		c.Spare.Close()
+	}
+	return err
 }
 
 // least returns the engine with the fewest pairs, beginning elsewhere each time
