@@ -218,10 +218,10 @@ func (j *joint) run(fromClient, answer, fromBackend []byte) {
 	if j.idle > 0 {
 		j.timer.Reset(j.idle)
 	}
-	j.beginPings()
 	if _, err := j.conns[Client].Write(answer); err != nil {
 		j.broke(Client)
 	}
+	j.beginPings()
 	var both sync.WaitGroup
 	both.Go(func() {
 		j.pump(Client, fromClient)
