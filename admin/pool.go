@@ -37,13 +37,32 @@ type Governor struct {
 }
 
 // Down tells that nobody can be picked although the configuration names
-// backends, or a place where they are found. A pool that it does not name any more, and that is shown for the
-// sockets of its retired backends, is not down.
+// backends, or a place where they are found. A pool that it does not name any
+// more, and that is shown for the sockets of its retired backends, is not down.
 func (p *Pool) Down() bool { return p.Usable == 0 && (p.Configured() || p.Discovery != nil) }
 
 // Configured tells that the configuration names a backend of the pool.
 func (p *Pool) Configured() bool {
 	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return !b.Retired })
+}
+
+// Meant are the backends that an order for a name is for, or for all if it is
+// empty: retired ones only where there are no others.
+func (p *Pool) Meant(name string) []Backend {
+	var current, retired []Backend
+	for _, b := range p.Backends {
+		switch {
+		case name != "" && b.Name != name:
+		case b.Retired:
+			retired = append(retired, b)
+		default:
+			current = append(current, b)
+		}
+	}
+	if len(current) > 0 {
+		return current
+	}
+	return retired
 }
 
 // Backend is one server of a pool.

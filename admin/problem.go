@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
@@ -25,9 +26,14 @@ func NoPool(name string) *Problem {
 	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("there is no pool %q", name), "no_pool", "GET /api/v1/pools, or `holdfast status`, lists those that exist"}
 }
 
-// NoBackend says that a pool has no backend of that name.
+// NoBackend says that a pool has no backend of that name, or none at all if it
+// is empty.
 func NoBackend(pool, name string) *Problem {
-	return &Problem{fasthttp.StatusNotFound, fmt.Sprintf("pool %q has no backend %q", pool, name), "no_backend",
+	text := fmt.Sprintf("pool %q has no backend", pool)
+	if name != "" {
+		text += " " + strconv.Quote(name)
+	}
+	return &Problem{fasthttp.StatusNotFound, text, "no_backend",
 		"GET /api/v1/pools, or `holdfast status`, lists those that exist"}
 }
 

@@ -137,7 +137,7 @@ func (s *Server) closeSocket(ctx *fasthttp.RequestCtx, p params) {
 	if text := string(ctx.QueryArgs().Peek("code")); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || !sendable(n) {
-			BadValue("code", strconv.Quote(text)+" may not be sent", "write 1000 to 1003, 1007 to 1014, or 3000 to 4999").send(ctx)
+			BadValue("code", strconv.Quote(text)+" may not be sent", "write 1000 to 1003, 1007 to 1014 but 1010, or 3000 to 4999").send(ctx)
 			return
 		}
 		code = n

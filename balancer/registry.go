@@ -3,6 +3,7 @@ package balancer
 import (
 	"crypto/rand"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 	"weak"
@@ -183,6 +184,19 @@ func (r *Registry) park(ps *Pools, now time.Time) {
 	}
 }
 
+// repark is for a new word of the operator's about a retired backend. The
+// caller holds mu.
+func (r *Registry) repark(key Key, mode Mode) {
+	discovers := slices.ContainsFunc(r.pools, func(p *Pool) bool { return p.name == key.Pool && p.discover })
+	switch {
+	case r.known[key].state() == nil || !discovers:
+	case mode == Ready:
+		delete(r.parked, key)
+	default:
+		r.parked[key] = parked{mode, time.Now()}
+	}
+}
+
 // settle registers the State of p's i-th backend, or, if another Pools with
 // the same key was committed since p was compiled, gives it the State that
 // this one brought along.
@@ -228,12 +242,14 @@ func (r *Registry) SetHealth(key Key, up bool, why string, at time.Time) bool {
 // no pick gives a backend in [Drain] or [Maintenance] to anybody; leases that
 // are out stay. A backend that leaves [Maintenance] starts with its pool's
 // initial health, as nobody has probed it. SetMode reports whether the
-// committed pools name the backend.
+// committed pools name the backend; of one that is retired, in a pool with
+// discovery, it remembers the mode for when the backend comes back.
 func (r *Registry) SetMode(key Key, mode Mode) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.live[key]
 	if p == nil {
+		r.repark(key, mode)
 		return false
 	}
 	s := r.known[key].state()

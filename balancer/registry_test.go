@@ -209,6 +209,39 @@ func TestDiscoveredBackendKeepsItsMode(t *testing.T) {
 	})
 }
 
+// The operator may have another word about a backend that is away, as long as it
+// has sockets.
+func TestModeOfRetiredBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		both, one := probed(config.Pool{Backends: backendsOf(1, 1)}), probed(config.Pool{Backends: backendsOf(1)})
+		f := func(before, word, want Mode, discovery *config.Discovery) {
+			t.Helper()
+			both.Discovery, one.Discovery = discovery, discovery
+			r, p := compiled(t, both)
+			key := p.Backends()[1].Key()
+			r.SetHealth(key, true, "", time.Now())
+			l, err := p.Pick(&Query{Kind: Socket}, triedOf(p.Backends()[0]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.SetMode(key, before)
+			reload(t, r, one)
+			if r.SetMode(key, word) {
+				t.Error("a retired backend has a mode")
+			}
+			p = reload(t, r, both)
+			if got := p.Backends()[1].State().Mode(); got != want {
+				t.Errorf("%s, then %s while it was away: %s, want %s", before, word, got, want)
+			}
+			l.Done()
+		}
+		f(Drain, Ready, Ready, &config.Discovery{})
+		f(Ready, Drain, Drain, &config.Discovery{})
+		f(Drain, Drain, Drain, &config.Discovery{})
+		f(Ready, Drain, Ready, nil)
+	})
+}
+
 // A pool in which discovery has found nothing refuses, whatever its algorithm.
 func TestPoolWithoutBackends(t *testing.T) {
 	for _, balance := range balances {

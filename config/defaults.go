@@ -40,7 +40,7 @@ func (p *Pool) setDefaults() {
 	p.Balance = "least_conn"
 	p.WhenAllDown = "fail"
 	p.Queue.Timeout = 5 * time.Second
-	p.Drain = Drain{Deadline: 5 * time.Minute, CloseCode: 1012, ClosesPerSecond: 100, WhenRemoved: "keep"}
+	p.Drain = DefaultDrain()
 	p.Health = Health{
 		Path:     "/health",
 		Expect:   "200-399",
@@ -50,6 +50,11 @@ func (p *Pool) setDefaults() {
 		Fall:     3,
 		Initial:  "down",
 	}
+}
+
+// DefaultDrain is how a pool is drained that says nothing of it.
+func DefaultDrain() Drain {
+	return Drain{Deadline: 5 * time.Minute, CloseCode: 1012, ClosesPerSecond: 100, WhenRemoved: "keep"}
 }
 
 func (p *Passive) setDefaults() {

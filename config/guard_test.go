@@ -57,7 +57,7 @@ func TestValidateGuard(t *testing.T) {
 		`routes[0].auth.jwt: has two keys, write jwks_url or secret_file, not both`)
 	f(`auth: {jwt: {jwks_url: "ftp://login/keys", from: body}}`,
 		`routes[0].auth.jwt.from: "body" is not known, write header, query:NAME or cookie:NAME`,
-		`routes[0].auth.jwt.jwks_url: is no URL of a server, write it as https://login.example.com/path`)
+		`routes[0].auth.jwt.jwks_url: is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path`)
 	f(`auth: {jwt: {secret_file: s, from: "query:"}}`,
 		`routes[0].auth.jwt.from: "query:" is not known, write header, query:NAME or cookie:NAME`)
 	f(`auth: {forward: {url: "http://u:p@127.0.0.1/", timeout: 0s, copy_headers: ["X User", X_Forwarded_For, Host]}}`,

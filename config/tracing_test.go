@@ -11,7 +11,7 @@ func TestTracingMistakes(t *testing.T) {
 	f(`{endpoint: "http://127.0.0.1:4318", sample: 0.5}`)
 	f(`{endpoint: "http://127.0.0.1:4318", sample: 1}`)
 	f(`{endpoint: "127.0.0.1:4318", protocol: grpc, sample: 1.5, service_name: "", headers: {"a b": x, X: "a\nb"}}`,
-		"tracing.endpoint: is no URL of a server, write it as https://login.example.com/path",
+		"tracing.endpoint: is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path",
 		`tracing.headers."a b": "a b" is not the name of a header, write it as X-Api-Key`,
 		`tracing.headers.X: has an unprintable character, leave it out`,
 		`tracing.protocol: "grpc" is not known, use one of http`,

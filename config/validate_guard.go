@@ -109,7 +109,7 @@ func (v validator) peerURL(path, text, danger string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		v.check(path, "is no URL of a server, write it as https://login.example.com/path")
+		v.check(path, "is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path")
 		return
 	case u.User != nil || u.Fragment != "":
 		v.check(path, "has a user or a fragment, write scheme, host, path and query alone")

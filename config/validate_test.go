@@ -241,7 +241,7 @@ func TestValidatePools(t *testing.T) {
 	f("discovery: {http: {url: 'ftp://a', interval: 0, timeout: 0}}",
 		`discovery.http.interval: 0s is too short, write 100ms or more`,
 		`discovery.http.timeout: 0s is not a time to wait, write more than 0, such as 10s`,
-		`discovery.http.url: is no URL of a server, write it as https://login.example.com/path`)
+		`discovery.http.url: is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path`)
 	f("discovery: {dns: {name: a, port: 1}}, backends: []", nil...)
 	f("health: {type: http, retries: -1}", `health.retries: -1 is out of range, write 0 to 7`)
 }

@@ -20,7 +20,7 @@ func TestWebhookMistakes(t *testing.T) {
 		`webhooks[0].events[1]: "lost" is not known, use one of health, mode, drain, reload, discovery, socket, memory`,
 		`webhooks[0].events[2]: "health" stands there twice, write it once`,
 		`webhooks[0].timeout: 2m0s is out of range, write more than 0, up to 1m`,
-		`webhooks[1].url: is no URL of a server, write it as https://login.example.com/path`)
+		`webhooks[1].url: is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path`)
 	f(`{url: "https://a.example", timeout: 0s}`, `webhooks[0].timeout: 0s is out of range, write more than 0, up to 1m`)
 }
 

@@ -207,6 +207,44 @@ func TestDrainWhenRemoved(t *testing.T) {
 	testkit.Eventually(t, patience, func() bool { return len(p.backends("web")) == 1 }, "the removed backend is forgotten")
 }
 
+// A backend that has gone, or whose pool has, can be drained all the same.
+func TestDrainOfARetiredBackend(t *testing.T) {
+	t.Parallel()
+	arenas := startNamed(t, 2)
+	const drain = "drain: {deadline: 60s, closes_per_second: 0}"
+	p := start(t, setup{rest: siteOf(arenas, drain)})
+	of := byBackend(t, openPeers(t, p.web, "/", 20))
+	p.write(siteOf(arenas[:1], drain))
+	p.reload()
+	p.says(1, "web/b2 is retired", "maintenance", "web/b2")
+	p.says(0, "web/b2 is draining", "drain", "web/b2", "--no-wait")
+	p.says(0, "retired, drain (10 left)", "status")
+	p.says(0, "web/b2 is not drained any more", "undrain", "web/b2")
+	if b := p.backend("web", "b2"); !b.Retired || b.Drain != nil || b.Active.Sockets != 10 {
+		t.Errorf("after the undrain: %+v", b)
+	}
+	leaving := awaitCloses(of["b2"])
+	p.says(0, "web/b2 is drained: 10 sockets", "drain", "web/b2", "--deadline", "300ms")
+	for range len(of["b2"]) {
+		checkClose(t, <-leaving, 1012)
+	}
+	p.says(1, `pool "web" has no backend "b2"`, "drain", "web/b2")
+	for _, peer := range of["b1"] {
+		if who, err := peer.ask(); err != nil || who != "b1" {
+			t.Fatalf("a socket of the other one: %q, %v", who, err)
+		}
+	}
+
+	// The whole pool goes.
+	p.write("routes: [{name: all, path: /, pool: next}]\n" + pool("next", arenas[1:], drain))
+	p.reload()
+	leaving = awaitCloses(of["b1"])
+	p.says(0, "web is drained: 10 sockets", "drain", "web")
+	for range len(of["b1"]) {
+		checkClose(t, <-leaving, 1012)
+	}
+}
+
 // In maintenance nobody probes; afterwards a probe decides.
 func TestMaintenanceStopsProbes(t *testing.T) {
 	t.Parallel()

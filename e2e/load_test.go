@@ -100,6 +100,7 @@ func TestLoadReports(t *testing.T) {
 	if status := p.post("/api/v1/pools/web/backends/b3/undrain"); status != fasthttp.StatusOK || p.backend("web", "b3").Usable {
 		t.Errorf("an operator's undrain: status %d, %+v", status, p.backend("web", "b3"))
 	}
+	p.says(1, "web/b3 goes on draining, since it asks for that itself", "undrain", "web/b3")
 	p.write(strings.Replace(rest, "100}", "50}", 1))
 	p.reload()
 	if b := p.backend("web", "b3"); b.Usable || b.Drain == nil {

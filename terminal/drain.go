@@ -64,7 +64,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 	bar := newBar(progress, t.String())
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	first := int64(-1)
+	first, retired := int64(-1), t.retired
 	for {
 		pools, err := c.pools(ctx)
 		if errors.Is(err, context.Canceled) {
@@ -76,13 +76,19 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 			return err
 		}
 		p := progressOf(pools, t)
-		if !p.draining {
+		switch {
+		case !p.draining && retired && p.sockets == 0: // it went with its last socket
 			bar.end()
-			return fmt.Errorf("%s is not draining any more: somebody has called it off, or a reload has removed it", t)
+			fmt.Fprintf(out, "%s is drained: %d sockets in %s\n", t, max(first, 0), time.Since(began).Round(100*time.Millisecond))
+			return nil
+		case !p.draining:
+			bar.end()
+			return fmt.Errorf("%s is not draining any more: somebody has called it off, or it has gone or come back", t)
 		}
 		if first < 0 {
 			first = p.total
 		}
+		retired = p.retired
 		bar.show(max(first, p.left), p.left, p.forced, p.expected)
 		if p.left == 0 {
 			bar.end()
@@ -99,30 +105,29 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 // progress is how far the drain of a target has come, over its backends.
 type progress struct {
 	draining            bool
+	retired             bool  // those that are drained
+	sockets             int64 // of all, drained or not
 	total, left, forced int64
 	expected            time.Time
 }
 
 func progressOf(pools []admin.Pool, t target) (sum progress) {
-	for _, p := range pools {
-		if p.Name != t.pool {
+	for _, b := range t.meant(pools) {
+		sum.sockets += b.Active.Sockets
+		if b.Mode != "drain" && !b.Retired || b.Drain == nil && b.Retired {
 			continue
 		}
-		for _, b := range p.Backends {
-			if t.backend != "" && b.Name != t.backend || b.Mode != "drain" {
-				continue
-			}
-			sum.draining = true
-			sum.left += b.Active.Sockets
-			if b.Drain == nil {
-				sum.total += b.Active.Sockets
-				continue
-			}
-			sum.total += b.Drain.Sockets
-			sum.forced += b.Drain.Forced
-			if b.Drain.Expected.After(sum.expected) {
-				sum.expected = b.Drain.Expected
-			}
+		sum.draining = true
+		sum.retired = b.Retired
+		sum.left += b.Active.Sockets
+		if b.Drain == nil {
+			sum.total += b.Active.Sockets
+			continue
+		}
+		sum.total += b.Drain.Sockets
+		sum.forced += b.Drain.Forced
+		if b.Drain.Expected.After(sum.expected) {
+			sum.expected = b.Drain.Expected
 		}
 	}
 	return sum

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -25,7 +26,7 @@ func newSockets() *cobra.Command {
 	flags := cmd.Flags()
 	filters := map[string]*string{
 		"pool":    flags.String("pool", "", "only those of this `POOL`"),
-		"backend": flags.String("backend", "", "only those of backends of this `NAME`"),
+		"backend": flags.String("backend", "", "only those of backends of this `NAME`, or of POOL/BACKEND"),
 		"address": flags.String("address", "", "only clients with this `ADDRESS`, or in this block"),
 		"key":     flags.String("key", "", "only those with this sticky `KEY`"),
 	}
@@ -39,6 +40,13 @@ func newSockets() *cobra.Command {
 		ctx, cancel := interruptible(cmd)
 		defer cancel()
 		query := url.Values{}
+		if name := filters["backend"]; *filters["pool"] == "" && strings.Contains(*name, "/") {
+			t, err := resolve(ctx, c, *name)
+			if err != nil {
+				return err
+			}
+			*filters["pool"], *name = t.pool, t.backend
+		}
 		for name, value := range filters {
 			if *value != "" {
 				query.Set(name, *value)
@@ -128,7 +136,7 @@ func newClose() *cobra.Command {
 		Args:  oneArgument,
 	}
 	dial := remote(cmd)
-	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014, or 3000 to 4999")
+	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014 but 1010, or 3000 to 4999")
 	reason := cmd.Flags().String("reason", "closed by the operator", "what the client reads, 123 bytes at most")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := dial()

@@ -94,7 +94,7 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 	}
 	for _, p := range pools {
 		if d := p.Discovery; d != nil && d.Trouble != "" {
-			fmt.Fprintf(table, "\nDiscovery of %s (%s) fails, the %d backends found before stay: %s\n", p.Name, d.Source, d.Backends, d.Trouble)
+			fmt.Fprintf(table, "\nDiscovery of %s (%s) fails, what was found before stays (%d): %s\n", p.Name, d.Source, d.Backends, d.Trouble)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -122,6 +122,8 @@ func stateOf(b *admin.Backend) string {
 // modeOf is a backend's mode, with how far a drain has come.
 func modeOf(b *admin.Backend) string {
 	switch {
+	case b.Retired && b.Drain != nil:
+		return "retired, drain" + leftOf(b)
 	case b.Retired:
 		return "retired"
 	case b.AsksDrain() && b.Mode == "ready":

@@ -57,7 +57,10 @@ func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 }
 
 // target is a pool, or one of its backends.
-type target struct{ pool, backend string }
+type target struct {
+	pool, backend string
+	retired       bool // there are none but retired ones
+}
 
 func (t target) String() string {
 	if t.backend == "" {
@@ -70,14 +73,15 @@ func (t target) String() string {
 func targets(pools []admin.Pool) []target {
 	var list []target
 	for _, p := range pools {
-		if !p.Configured() {
-			continue
+		if len(p.Backends) > 0 {
+			list = append(list, target{pool: p.Name, retired: !p.Configured()})
 		}
-		list = append(list, target{pool: p.Name})
+		seen := map[string]bool{}
 		for _, b := range p.Backends {
-			if !b.Retired {
-				list = append(list, target{p.Name, b.Name})
+			if !seen[b.Name] {
+				list = append(list, target{p.Name, b.Name, b.Retired})
 			}
+			seen[b.Name] = true
 		}
 	}
 	return list
@@ -89,19 +93,28 @@ func resolve(ctx context.Context, c *client, text string) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	list := targets(pools)
-	for _, t := range list {
+	for _, t := range targets(pools) {
 		if t.String() == text {
 			return t, nil
 		}
 	}
 	pool, backend, _ := strings.Cut(text, "/")
-	for _, t := range list {
-		if t.pool == pool {
+	for _, p := range pools {
+		if p.Name == pool {
 			return target{}, admin.NoBackend(pool, backend)
 		}
 	}
 	return target{}, admin.NoPool(pool)
+}
+
+// meant are the backends that an order for t is for.
+func (t target) meant(pools []admin.Pool) []admin.Backend {
+	for i := range pools {
+		if pools[i].Name == t.pool {
+			return pools[i].Meant(t.backend)
+		}
+	}
+	return nil
 }
 
 // complete offers the targets for shell completion.

@@ -114,15 +114,16 @@ func pool(name string, backends ...admin.Backend) admin.Pool {
 }
 
 func TestStatusTable(t *testing.T) {
-	gone := backend("old-1", 2)
+	gone, leaves := backend("old-1", 2), draining("old-2", 5, 3, 0)
 	gone.Retired, gone.Weight = true, 0
+	leaves.Retired, leaves.Weight = true, 0
 	full, asks := backend("a-3", 0), draining("a-4", 10, 7, 0)
 	load := 0.725
 	full.Report = &admin.LoadReport{Load: &load, Capacity: 350}
 	asks.Mode, asks.Report = "ready", &admin.LoadReport{Drain: true}
 	f := &fake{pools: [][]admin.Pool{{
 		pool("arena", backend("a-1", 5), draining("a-2", 10, 4, 0), full, asks),
-		pool("old", gone), // no longer configured: nobody expects it to be usable
+		pool("old", gone, leaves), // no longer configured: nobody expects it to be usable
 	}}}
 	out, _, err := f.run(t, "status", "--token", "t0ken")
 	if err != nil {
@@ -134,8 +135,9 @@ arena  a-2      http://a-2    up     drain (4 left)             4        0      
 arena  a-3      http://a-3    up     ready                      0        0         1       72% of 350  1h   200
 arena  a-4      http://a-4    up     drain, asked for (7 left)  7        0         1       -           1h   200
 old    old-1    http://old-1  up     retired                    2        0         0       -           1h   200
+old    old-2    http://old-2  up     retired, drain (3 left)    3        0         0       -           1h   200
 
-18 sockets. Up for 3h, configuration loaded 1m ago.
+21 sockets. Up for 3h, configuration loaded 1m ago.
 `
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
@@ -206,6 +208,52 @@ func TestDrainCalledOff(t *testing.T) {
 	}
 }
 
+// A retired backend goes with its last socket, and so does the word of its drain.
+func TestDrainOfARetiredBackend(t *testing.T) {
+	leaving := draining("a-1", 5, 3, 0)
+	leaving.Retired, leaving.Mode = true, "ready"
+	kept := leaving
+	kept.Drain = nil
+	f := &fake{pools: [][]admin.Pool{{pool("arena", kept, backend("a-2", 1))}, {pool("arena", leaving, backend("a-2", 1))}, {pool("arena", backend("a-2", 1))}}}
+	if out, _, err := f.run(t, "drain", "arena/a-1"); err != nil || !strings.HasPrefix(out, "arena/a-1 is drained: 5 sockets in ") {
+		t.Errorf("%v, %q", err, out)
+	}
+	if asked := f.requests(); len(asked) < 2 || asked[1] != "POST /api/v1/pools/arena/backends/a-1/drain" {
+		t.Errorf("requests %q", asked)
+	}
+	f = &fake{pools: [][]admin.Pool{{pool("arena", kept)}, {pool("arena", leaving)}, {pool("arena", kept)}}}
+	if _, _, err := f.run(t, "drain", "arena"); !strings.Contains(errText(err), "somebody has called it off") {
+		t.Errorf("called off: error %v", err)
+	}
+	f = &fake{pools: [][]admin.Pool{{pool("arena", leaving)}, {pool("arena", kept)}}}
+	if out, _, err := f.run(t, "undrain", "arena/a-1"); err != nil || !strings.Contains(out, "is retired, so it gets nothing new") {
+		t.Errorf("undrain: %v, %q", err, out)
+	}
+	// Another one has its name by now: that is meant.
+	now := backend("a-1", 7)
+	if list := (&admin.Pool{Backends: []admin.Backend{now, kept}}).Meant("a-1"); len(list) != 1 || list[0].Retired {
+		t.Errorf("a name means %+v", list)
+	}
+}
+
+// An undrain does not end what the backend asks for itself, and says so.
+func TestUndrainOfOneThatAsks(t *testing.T) {
+	asks := draining("a-1", 10, 7, 0)
+	asks.Mode, asks.Report = "ready", &admin.LoadReport{Drain: true}
+	f := &fake{pools: [][]admin.Pool{{pool("arena", asks, backend("a-2", 3))}}}
+	const want = "arena/a-1 goes on draining, since it asks for that itself (X-Holdfast-Drain)"
+	if out, _, err := f.run(t, "undrain", "arena/a-1"); errText(err) != want || out != "" {
+		t.Errorf("%v, %q", err, out)
+	}
+	if out, _, err := f.run(t, "undrain", "arena"); errText(err) != want || out != "arena takes sockets again\n" {
+		t.Errorf("the pool: %v, %q", err, out)
+	}
+	f = &fake{pools: [][]admin.Pool{{pool("empty")}}}
+	if _, _, err := f.run(t, "undrain", "empty"); !strings.Contains(errText(err), `pool "empty" has no backend: `) {
+		t.Errorf("a pool without backends: %v", err)
+	}
+}
+
 func TestDrainOfAPool(t *testing.T) {
 	f := &fake{pools: [][]admin.Pool{
 		{pool("arena", backend("a-1", 2), backend("a-2", 3))},
@@ -263,6 +311,20 @@ func TestSocketsArePaged(t *testing.T) {
 	}
 	if text := out.String(); !strings.HasSuffix(text, "\n3 of 3 sockets\n") || !strings.Contains(text, "2.0KiB") || !strings.Contains(text, "12.3ms") {
 		t.Errorf("output\n%s", text)
+	}
+}
+
+// A backend may be written as everywhere else.
+func TestSocketsOfAPoolsBackend(t *testing.T) {
+	f := &fake{pools: [][]admin.Pool{{pool("arena", backend("a/1", 1)), pool("web", backend("b", 1))}}}
+	if _, _, err := f.run(t, "sockets", "--backend", "arena/a/1"); err != nil {
+		t.Fatal(err)
+	}
+	if asked := f.requests(); asked[len(asked)-1] != "GET /api/v1/sockets?backend=a%2F1&limit=100&pool=arena" {
+		t.Errorf("requests %q", asked)
+	}
+	if _, _, err := f.run(t, "sockets", "--backend", "arena/b"); !strings.Contains(errText(err), `pool "arena" has no backend "b"`) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func why(b *admin.Backend, st admin.Status) string {
 	if r := b.Report; r != nil && r.Load != nil {
 		text = fmt.Sprintf("%.0f%% full, ", 100**r.Load) + text
 	}
-	if d := b.Drain; d != nil && !b.Retired {
+	if d := b.Drain; d != nil {
 		text = fmt.Sprintf("%d of %d left, ", d.Left, d.Sockets) + text
 	}
 	return text

@@ -38,7 +38,7 @@ function draw() {
 }
 
 function showHealth(all, status) {
-  const down = all.filter((p) => p.usable === 0 && p.backends.some((b) => !b.retired)).map((p) => p.name);
+  const down = all.filter((p) => p.usable === 0 && (p.discovery || p.backends.some((b) => !b.retired))).map((p) => p.name);
   const panics = all.filter((p) => p.panic).map((p) => p.name);
   const [level, words] = !status.ready ? ["error", status.reason || "not ready"]
     : down.length ? ["error", `${down.join(", ")} down`]

@@ -20,6 +20,11 @@ function stateOf(b) {
   return b.state === "up" && b.ejected ? "ejected" : b.state;
 }
 
+/** Whether a drain is to be shown; a retired backend may have one too. */
+function drains(b) {
+  return b.retired ? Boolean(b.drain) : stateOf(b) === "drain";
+}
+
 function secondsSince(when) {
   return when ? (Date.now() - Date.parse(when)) / 1000 : NaN;
 }
@@ -66,9 +71,10 @@ function drainWords(b) {
 
 /** Has the API change the mode of a backend, or of a pool. */
 async function order(pool, backend, what, query) {
-  await ask("POST", `${pathOf(pool, backend)}/${what}`, query);
+  const now = await ask("POST", `${pathOf(pool, backend)}/${what}`, query);
   const name = backend === undefined ? `Pool ${pool}` : `${pool}/${backend}`;
-  toast(`${name}: ${{ drain: "draining", undrain: "takes sockets again", maintenance: "in maintenance" }[what]}`);
+  const undrained = now.retired ? "not drained any more" : now.report?.drain ? "goes on draining, since it asks for that itself" : "takes sockets again";
+  toast(`${name}: ${{ drain: "draining", undrain: undrained, maintenance: "in maintenance" }[what]}`);
 }
 
 function askDrain(pool, backend, sockets) {
@@ -90,12 +96,12 @@ function askMaintenance(pool, backend) {
   });
 }
 
-/** What may be done with a backend now. */
+/** What may be done with a backend now: replaced is a retired one whose name another has. */
 function actions(pool, b) {
-  if (b.retired) return [];
   const undrain = { label: b.mode === "maintenance" ? "End maintenance" : "Undrain", run: () => order(pool, b.name, "undrain").catch((e) => toast(e.message, "error")) };
   const drain = { label: "Drain…", run: () => askDrain(pool, b.name, b.active.sockets) };
   const rest = { label: "Maintenance…", run: () => askMaintenance(pool, b.name) };
+  if (b.retired) return b.replaced ? [] : b.drain ? [undrain] : [drain];
   return { ready: [drain, rest], drain: [undrain, rest], maintenance: [undrain] }[b.mode] ?? [undrain];
 }
 
@@ -108,7 +114,7 @@ function details(pool, b) {
   if (b.ejected) rows.push(["Ejected", ejectionWords(b.ejected)]);
   if (b.last_probe) rows.push(["Last probe", `${b.last_probe.why}, in ${(b.last_probe.seconds * 1000).toFixed(1)} ms, ${age(secondsSince(b.last_probe.at))} ago`]);
   if (b.report) rows.push(["Reports", `${reportWords(b.report)}, ${age(secondsSince(b.report.at))} ago`]);
-  if (stateOf(b) === "drain") rows.push(["Drain", drainWords(b)]);
+  if (drains(b)) rows.push(["Drain", drainWords(b)]);
   open({
     title: `${pool} / ${b.name}`,
     body: h("dl", { className: "details" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
@@ -158,7 +164,7 @@ function updateTile(e, pool, b, most) {
   const pace = e.pace.add(b.handshakes);
   p.pace.hidden = !limit || b.retired;
   if (limit) text(p.pace, `${pace === undefined ? "–" : rate(pace)} of ${count(limit)} handshakes a second`);
-  const draining = state === "drain";
+  const draining = drains(b);
   p.progress.hidden = !draining;
   if (draining) {
     const total = Math.max(b.drain?.sockets ?? e.first ?? 0, b.active.sockets);
@@ -213,6 +219,7 @@ function updatePool(e, pool) {
   updateStorm(p.storm, pool);
   p.tiles.classList.toggle("dense", pool.backends.length >= dense);
   const most = Math.max(...pool.backends.map((b) => b.active.sockets + b.active.requests + b.active.handshakes), 1);
+  for (const b of pool.backends) b.replaced = b.retired && current.some((c) => c.name === b.name);
   keyed(p.tiles, pool.backends, (b) => `${b.address} ${b.retired}`, makeTile, (tile, b) => updateTile(tile, pool, b, most));
 }
 

@@ -58,19 +58,19 @@ func (a *app) setMode(o admin.Order) (err error) {
 
 // obey is setMode on the command's goroutine, so that no reload comes between.
 func (a *app) obey(o admin.Order) error {
-	known, found, probes := false, false, false
+	list, err := a.meant(o)
+	if err != nil {
+		return err
+	}
+	probes := false
 	mode := modes[o.Mode]
-	for _, b := range a.registry.Snapshot() {
-		if b.Pool != o.Pool || b.Retired {
-			continue
-		}
-		known = true
-		if o.Backend != "" && b.Name != o.Backend {
-			continue
-		}
-		found = true
+	for _, b := range list {
 		key := b.Key()
-		if b.Mode != mode && a.registry.SetMode(key, mode) {
+		if b.Retired && mode == balancer.Maintenance {
+			return admin.Conflict("retired", fmt.Sprintf("%s/%s is retired", b.Pool, b.Name),
+				"it gets nothing new and is not probed; a drain has its sockets leave")
+		}
+		if (b.Retired || b.Mode != mode) && a.registry.SetMode(key, mode) {
 			a.log.Info("mode changed", "pool", b.Pool, "backend", b.Name, "from", b.Mode.String(), "to", o.Mode)
 			a.events.Publish(admin.Event{Kind: "mode", Level: admin.Info, Pool: b.Pool, Backend: b.Name, State: o.Mode,
 				Message: fmt.Sprintf("%s, was %s", o.Mode, b.Mode)})
@@ -79,10 +79,10 @@ func (a *app) obey(o admin.Order) error {
 		switch mode {
 		case balancer.Drain:
 			if _, under := a.drainer.Of(key); !under || o.Deadline > 0 {
-				a.startDrain(key, b.Name, a.cfg.Pools[b.Pool].Drain, o.Deadline)
+				a.startDrain(key, b.Name, a.drainPolicy(b.Pool), o.Deadline)
 			}
 		case balancer.Ready:
-			if !b.AsksDrain() {
+			if b.Retired || !b.AsksDrain() {
 				a.drainer.Stop(key)
 			}
 		}
@@ -90,13 +90,37 @@ func (a *app) obey(o admin.Order) error {
 	if probes {
 		a.prober.Reconcile(a.targets())
 	}
-	switch {
-	case !known:
-		return admin.NoPool(o.Pool)
-	case !found:
-		return admin.NoBackend(o.Pool, o.Backend)
-	}
 	return nil
+}
+
+// meant are the backends that an order is for. Those that are retired have no
+// mode any more, but sockets that may be drained; they are meant where there
+// are no others.
+func (a *app) meant(o admin.Order) ([]balancer.BackendStatus, error) {
+	var current, retired []balancer.BackendStatus
+	_, known := a.cfg.Pools[o.Pool]
+	for _, b := range a.registry.Snapshot() {
+		if b.Pool != o.Pool {
+			continue
+		}
+		known = true
+		switch {
+		case o.Backend != "" && b.Name != o.Backend:
+		case b.Retired:
+			retired = append(retired, b)
+		default:
+			current = append(current, b)
+		}
+	}
+	switch {
+	case len(current) > 0:
+		return current, nil
+	case len(retired) > 0:
+		return retired, nil
+	case !known:
+		return nil, admin.NoPool(o.Pool)
+	}
+	return nil, admin.NoBackend(o.Pool, o.Backend)
 }
 
 // Ten minutes of samples, one a second.

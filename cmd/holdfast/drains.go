@@ -60,6 +60,14 @@ func (a *app) nameOf(key balancer.Key) (name string, live bool) {
 	return key.Address, false
 }
 
+// drainPolicy is how a pool is drained, also one that is gone.
+func (a *app) drainPolicy(pool string) config.Drain {
+	if p, ok := a.cfg.Pools[pool]; ok {
+		return p.Drain
+	}
+	return config.DefaultDrain()
+}
+
 // startDrain begins a drain, or gives one that is under way another deadline.
 // What it says comes first: an empty backend is drained at once.
 func (a *app) startDrain(key balancer.Key, name string, policy config.Drain, deadline time.Duration) {
