@@ -95,6 +95,10 @@ func TestOperatorAtTheTerminal(t *testing.T) {
 			t.Errorf("reload: status %d, want 1 and %q in\n%s", status, want, errs)
 		}
 	}
+	p.write("routes: [{pool: web, auth: {basic: {users_file: no.users}}}]\nwebhooks: [{url: 'http://127.0.0.1:1', secret_file: no.secret}]\n" +
+		pool("web", []string{first.Addr}))
+	p.says(1, "no.users", "reload")
+	p.says(1, "webhooks[0].secret_file: ", "reload")
 	p.says(1, "the newest configuration is refused", "status")
 	if n := p.sockets("web"); len(n) != 3 || n[0]+n[1] != 8 {
 		t.Errorf("sockets are %v after the refused reload", n)

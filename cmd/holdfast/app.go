@@ -156,15 +156,9 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 	runtime, err := proxy.Compile(full, pools)
-	if err != nil {
-		return err
-	}
-	certificates, err := a.certs.Prepare(cfg.Listeners)
-	if err != nil {
-		return err
-	}
-	webhooks, err := a.webhooks.Prepare(cfg.Webhooks)
-	if err != nil {
+	certificates, certsErr := a.certs.Prepare(cfg.Listeners)
+	webhooks, hooksErr := a.webhooks.Prepare(cfg.Webhooks)
+	if err := errors.Join(certsErr, err, hooksErr); err != nil { // all that is wrong with the files it names
 		return err
 	}
 	tracer, err := a.prepareTracer(cfg.Tracing)
