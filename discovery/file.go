@@ -23,24 +23,28 @@ type fileSource struct {
 	most  int
 	every time.Duration
 
-	seen os.FileInfo // at the last look; nil: there was no file, or none yet
-	read os.FileInfo // that was read last, good or bad; nil: none
-	list []config.Backend
-	err  error // what was wrong with it
+	looked bool        // before
+	seen   os.FileInfo // at the last look; nil: there was no file, or none yet
+	read   os.FileInfo // that was read last, good or bad; nil: none
+	list   []config.Backend
+	err    error // what was wrong with it, or that it was not there
 }
 
 func newFileSource(c config.FileDiscovery, most int) *fileSource {
 	return &fileSource{path: c.Path, most: most, every: lookEvery}
 }
 
-// fetch reads the file if it has changed. The first one is read at once.
+// fetch reads the file if it has changed. One that is there at the first look is
+// read at once; one that comes later may still be written.
 func (s *fileSource) fetch(context.Context) (answer, error) {
+	first := !s.looked
+	s.looked = true
 	info, err := os.Stat(s.path)
 	if err != nil {
-		s.seen, s.read = nil, nil
+		s.seen, s.read, s.err = nil, nil, err
 		return answer{}, err
 	}
-	steady := s.seen == nil && s.read == nil || unchanged(info, s.seen)
+	steady := first || unchanged(info, s.seen)
 	s.seen = info
 	if steady && !unchanged(info, s.read) {
 		s.read = info
@@ -49,8 +53,18 @@ func (s *fileSource) fetch(context.Context) (answer, error) {
 	return answer{backends: s.list, good: s.every}, s.err
 }
 
+// parse reads the file, which must be a regular one: to open a pipe waits for
+// whoever writes into it, and nobody may come.
 func (s *fileSource) parse() ([]config.Backend, error) {
-	data, err := readList(s.path)
+	if !s.read.Mode().IsRegular() {
+		return nil, troubled("unreadable", "%s is no file: write the list into one", s.path)
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := readBounded(f)
 	if err != nil {
 		return nil, err
 	}
@@ -59,21 +73,6 @@ func (s *fileSource) parse() ([]config.Backend, error) {
 
 func unchanged(a, b os.FileInfo) bool {
 	return b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// readList reads a regular file of bounded size.
-func readList(path string) ([]byte, error) {
-	f, err := os.Open(path) // #nosec G304 -- the operator names it
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, troubled("unreadable", "%s is no file: write the list into one", path)
-	}
-	return readBounded(f)
 }
 
 // readBounded reads a list that is not longer than maxList.

@@ -4,10 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 func TestFileSource(t *testing.T) {
@@ -35,7 +37,6 @@ func TestFileSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f("no file", "trouble: unreadable")
 	write("- {url: 'http://a:1'}\n")
 	f("the first one is read at once", "a:1=http://a:1 1s")
 	write("- {url: 'http://b:1'}\n")
@@ -59,6 +60,7 @@ func TestFileSource(t *testing.T) {
 	}
 	f("gone", "trouble: unreadable")
 	write("- {url: 'http://c:1', weight: 3}\n")
+	f("back, but somebody may still be writing", "trouble: unreadable")
 	f("back", "c:1=http://c:1*3 1s")
 	write(strings.Repeat("# long\n", maxList/7+1))
 	told(t, s)
@@ -71,4 +73,32 @@ func TestFileSource(t *testing.T) {
 	}
 	told(t, s)
 	f("a directory", "trouble: unreadable")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, s)
+	f("a pipe into which nobody writes", "trouble: unreadable")
+}
+
+// A file that is not there at first, and is then written piece by piece, is read
+// when it is whole.
+func TestFileSourceBegins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fleet.yaml")
+	s := newFileSource(config.FileDiscovery{Path: path}, 3)
+	f := func(what, want string) {
+		t.Helper()
+		if got := told(t, s); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	f("no file", "trouble: unreadable")
+	const first, second = "- {url: 'http://a:1'}\n", "- {url: 'http://b:1'}\n"
+	testkit.WriteFile(t, filepath.Dir(path), filepath.Base(path), []byte(first))
+	f("half of it", "trouble: unreadable")
+	testkit.WriteFile(t, filepath.Dir(path), filepath.Base(path), []byte(first+second))
+	f("all of it, as far as anybody knows", "trouble: unreadable")
+	f("it is whole", "a:1=http://a:1 b:1=http://b:1 1s")
 }
