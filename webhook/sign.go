@@ -22,6 +22,13 @@ func loadSecret(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // to open a pipe waits for whoever writes into it
+		return nil, fmt.Errorf("%s: is not a regular file, write the secret into one", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

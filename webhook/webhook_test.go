@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,6 +174,13 @@ func TestSecretFilesAreChecked(t *testing.T) {
 	f("whsec_hush!!", "is not base64")
 	f("whsec_aHVzaA==", "has 4 bytes")
 	f(strings.Repeat("hush", 2000), "more than 4096 bytes")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (*Sender)(nil).Prepare([]config.Webhook{{SecretFile: pipe}}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe into which nobody writes: %v", err)
+	}
 	missing := []config.Webhook{{SecretFile: filepath.Join(t.TempDir(), "none")}, {SecretFile: t.TempDir()}}
 	if _, err := (*Sender)(nil).Prepare(missing); err == nil || !strings.Contains(err.Error(), "webhooks[0]") || !strings.Contains(err.Error(), "webhooks[1]") {
 		t.Errorf("files that cannot be read: %v", err)
