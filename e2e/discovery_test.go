@@ -190,6 +190,35 @@ func TestDiscoveryByDNS(t *testing.T) {
 	closePeers(peers)
 }
 
+// Who waits since all servers are full gets to one that is found meanwhile.
+func TestDiscoveryServesThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	addrs := startNamed(t, 2)
+	d := testkit.StartDNS(t, services(addrs[0])...)
+	source := fmt.Sprintf("{dns: {name: _g._tcp.arena.test, type: srv, server: %q, min_ttl: 100ms, max_connections: 1}}", d.Addr)
+	p := start(t, setup{rest: found(source, fmt.Sprintf("queue: {size: 1, timeout: %s}", patience))})
+	p.awaitMembers("b1")
+	peers := openPeers(t, p.web, "/", 1)
+	waits := make(chan *peer, 1)
+	go func() {
+		peer, err := openPeer(p.web, "/")
+		if err != nil {
+			t.Errorf("who waited got %v", err)
+		}
+		waits <- peer
+	}()
+	testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_queue_waiting", `pool="web"`) == 1 }, "one waits")
+	d.Set(t, services(addrs...)...)
+	peer := <-waits
+	if peer == nil {
+		t.Fatal("nobody was served")
+	}
+	if name, err := peer.ask(); err != nil || name != "b2" {
+		t.Errorf("who waited is at %s, %v", name, err)
+	}
+	closePeers(append(peers, peer))
+}
+
 // A directory that answers 500, garbage and a million entries, that hangs and
 // that goes: the pool works on, and each is a line in the log.
 func TestDiscoveryByHTTP(t *testing.T) {

@@ -115,6 +115,7 @@ func (p *Proxy) Swap(rt *Runtime) {
 		}
 	}
 	p.warm(rt)
+	rt.newest.Store(rt)
 	p.runtime.Store(rt)
 	for k, u := range p.upstreams {
 		if keep[k] == nil {

@@ -222,7 +222,7 @@ func compact(list []*waiter) []*waiter {
 // admit begins the handshakes of those who get a lease, ends those of whom has
 // waited too long, and says in what time another may get one. Who came before a
 // reload waits for what was configured then, and does not keep those
-// behind it from what there is now.
+// behind it from what there is now; what discovery finds is for all.
 func (q *queue) admit(list []*waiter, now time.Time) (rest []*waiter, pause time.Duration) {
 	pause = sweep
 	timeout := time.Duration(q.timeout.Load())
@@ -234,6 +234,7 @@ func (q *queue) admit(list []*waiter, now time.Time) (rest []*waiter, pause time
 			q.end(w, queueTimeout, metrics.HandshakeNoBackend)
 			continue
 		}
+		w.s.renew()
 		pool := w.s.route.pool
 		if pool == shut {
 			continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -36,6 +37,10 @@ type Runtime struct {
 
 	tokenParameters []string // query parameters that carry tokens on some route
 
+	// newest is the last one that Swap was given of those that were made of the
+	// same configuration, which differ in their backends. They share it.
+	newest *atomic.Pointer[Runtime]
+
 	// Filled by Swap, before the Runtime is visible to any request.
 	upstreams map[*balancer.Backend]*upstream
 	spares    map[*balancer.Backend]*spares // of pools that are warm
@@ -54,6 +59,7 @@ type listenerPolicy struct {
 
 // route is one compiled route.
 type route struct {
+	number       int // in Runtime.routes
 	name         string
 	path         string         // as configured
 	pool         *balancer.Pool // nil: local
@@ -85,6 +91,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 	rt := &Runtime{
 		listeners: make(map[string]*listenerPolicy, len(cfg.Listeners)),
 		pools:     pools,
+		newest:    new(atomic.Pointer[Runtime]),
 	}
 	trusts, errs := loadTrusts(cfg.Pools)
 	rt.trusts = trusts
@@ -118,6 +125,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 			errs = append(errs, fmt.Errorf("routes[%d]: %w", i, err))
 			continue
 		}
+		compiled.number = len(rt.routes)
 		rt.routes = append(rt.routes, compiled)
 		if g := compiled.guard; g != nil && g.from.from == keyQuery {
 			rt.tokenParameters = append(rt.tokenParameters, g.from.name)
@@ -134,7 +142,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 func (rt *Runtime) Repool(cfg *config.Config, pools *balancer.Pools) *Runtime {
 	next := &Runtime{
 		listeners: rt.listeners, pools: pools, trusts: rt.trusts, sendProxy: rt.sendProxy,
-		tokenParameters: rt.tokenParameters,
+		tokenParameters: rt.tokenParameters, newest: rt.newest,
 	}
 	for i, r := range cfg.Routes {
 		route := *rt.routes[i]

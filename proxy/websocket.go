@@ -253,6 +253,15 @@ func (s *socket) wait() bool {
 	return true
 }
 
+// renew has a handshake that waits go by the backends that discovery has found
+// since it came.
+func (s *socket) renew() {
+	c := s.call
+	if rt := c.rt.newest.Load(); rt != c.rt {
+		c.rt, s.route = rt, rt.routes[s.route.number]
+	}
+}
+
 // again returns the lease and takes one on another backend, if there is one
 // and the route allows another attempt. failed is why this one came to nothing.
 func (s *socket) again(failed class) bool {
