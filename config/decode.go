@@ -82,6 +82,9 @@ func decodeStruct(p *problems, path string, raw any, v reflect.Value) {
 	}
 	fields := keys(v.Type())
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		if p.full() {
+			return
+		}
 		keyPath := joinKey(path, key)
 		i, known := fields[key]
 		if !known {

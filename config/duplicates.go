@@ -7,18 +7,26 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxDepth is how deep these look: no key of a configuration lies so deep, and a
+// text that is nothing but brackets would have paths as long as itself.
+const maxDepth = 16
+
 // dropDuplicates reports every key that a YAML mapping holds twice and keeps
 // the first, so that the rest of the file can still be checked. It looks at
-// mappings where they are written, not where an alias repeats them.
-func dropDuplicates(node *yaml.Node, path string, p *problems) {
+// mappings where they are written, not where an alias repeats them, and no
+// deeper than depth.
+func dropDuplicates(node *yaml.Node, path string, depth int, p *problems) {
+	if depth == 0 {
+		return
+	}
 	switch node.Kind {
 	case yaml.DocumentNode:
 		for _, child := range node.Content {
-			dropDuplicates(child, path, p)
+			dropDuplicates(child, path, depth, p)
 		}
 	case yaml.SequenceNode:
 		for i, child := range node.Content {
-			dropDuplicates(child, joinIndex(path, i), p)
+			dropDuplicates(child, joinIndex(path, i), depth-1, p)
 		}
 	case yaml.MappingNode:
 		seen := map[string]int{}
@@ -32,16 +40,20 @@ func dropDuplicates(node *yaml.Node, path string, p *problems) {
 				continue
 			}
 			seen[key.Value] = key.Line
-			dropDuplicates(value, keyPath, p)
+			dropDuplicates(value, keyPath, depth-1, p)
 			kept = append(kept, key, value)
 		}
 		node.Content = kept
 	}
 }
 
-// findDuplicates reports every key that a JSON object holds twice. It reads
-// one value from a decoder whose input is known to be valid.
-func findDuplicates(decoder *json.Decoder, path string, p *problems) {
+// findDuplicates reports every key that a JSON object holds twice, no deeper than
+// depth. It reads one value from a decoder whose input is known to be valid.
+func findDuplicates(decoder *json.Decoder, path string, depth int, p *problems) {
+	if depth == 0 {
+		_ = decoder.Decode(new(json.RawMessage))
+		return
+	}
 	token, err := decoder.Token()
 	if err != nil {
 		return
@@ -59,11 +71,11 @@ func findDuplicates(decoder *json.Decoder, path string, p *problems) {
 				p.add(joinKey(path, key), "is given twice, keep one")
 			}
 			seen[key] = true
-			findDuplicates(decoder, joinKey(path, key), p)
+			findDuplicates(decoder, joinKey(path, key), depth-1, p)
 		}
 	case json.Delim('['):
 		for i := 0; decoder.More(); i++ {
-			findDuplicates(decoder, joinIndex(path, i), p)
+			findDuplicates(decoder, joinIndex(path, i), depth-1, p)
 		}
 	default:
 		return

@@ -28,7 +28,8 @@ func (e Error) Error() string {
 	return e.File + ": " + e.Path + ": " + e.Msg
 }
 
-// Errors are all the mistakes of one configuration, sorted by path.
+// Errors are all the mistakes of one configuration, or the first thousand,
+// sorted by path.
 type Errors []Error
 
 // Error is one line for each mistake.
@@ -58,7 +59,17 @@ type problems struct {
 	warnings []Warning
 }
 
+// maxMistakes is how many mistakes are told. Who sends a list of backends could
+// have us tell of more than the list is long.
+const maxMistakes = 1000
+
+// full tells whether no more is told.
+func (p *problems) full() bool { return len(p.errs) >= maxMistakes }
+
 func (p *problems) add(path, format string, args ...any) {
+	if p.full() {
+		return
+	}
 	p.errs = append(p.errs, Error{File: p.source(path), Path: path, Msg: fmt.Sprintf(format, args...)})
 }
 

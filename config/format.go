@@ -68,7 +68,7 @@ func (yp yamlParser) Unmarshal(data []byte) (map[string]any, error) {
 	if root := document.Content[0]; root.Kind == yaml.SequenceNode || root.Kind == yaml.ScalarNode && root.Tag != "!!null" {
 		return nil, errNotMapping
 	}
-	dropDuplicates(&document, "", yp.problems)
+	dropDuplicates(&document, "", maxDepth, yp.problems)
 	var tree map[string]any
 	if err := document.Decode(&tree); err != nil {
 		return nil, invalid("YAML", err)
@@ -131,7 +131,7 @@ func (jp jsonParser) Unmarshal(data []byte) (map[string]any, error) {
 	if err != nil {
 		return nil, invalid("JSON", err)
 	}
-	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", jp.problems)
+	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", maxDepth, jp.problems)
 	return tree, nil
 }
 

@@ -50,7 +50,7 @@ func ParseBackends(data []byte, name string, limit int) ([]Backend, error) {
 			_, b.Name = b.Target()
 		}
 	}
-	if len(list) > 0 { // none is no mistake here
+	if len(list) > 0 && !p.full() { // none is no mistake here
 		validator{p}.backends("", list)
 	}
 	if _, err := p.result(); err != nil {
@@ -83,7 +83,7 @@ func jsonList(data []byte, limit int, p *problems) (list []any, err error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("is not valid JSON: something follows the list")
 	}
-	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", p)
+	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", maxDepth, p)
 	return list, nil
 }
 
@@ -109,7 +109,7 @@ func yamlList(data []byte, limit int, p *problems) (list []any, err error) {
 	case len(root.Content) > limit:
 		return nil, ErrTooMany
 	}
-	dropDuplicates(&document, "", p)
+	dropDuplicates(&document, "", maxDepth, p)
 	if err := document.Decode(&list); err != nil {
 		return nil, invalid("YAML", err)
 	}

@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -51,6 +53,36 @@ func TestParseBackends(t *testing.T) {
 	if _, err := ParseBackends([]byte("[{},{}"), "x.json", 1); !errors.Is(err, ErrTooMany) {
 		t.Errorf("error %v: it is read beyond the limit", err)
 	}
+}
+
+// What a list costs is bounded by its length, whatever is in it.
+func TestParseBackendsIsCheap(t *testing.T) {
+	f := func(name, data, wantErr string) {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := ParseBackends([]byte(data), name, 1000)
+		runtime.ReadMemStats(&after)
+		var mistakes Errors
+		if !errors.As(err, &mistakes) || len(mistakes) > maxMistakes || !strings.Contains(err.Error(), wantErr) {
+			t.Errorf("%.20s in %s: %d mistakes, %.100v, want %s", data, name, len(mistakes), err, wantErr)
+		}
+		if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(data)); n > 500 {
+			t.Errorf("%.20s in %s costs %d bytes for each of its own", data, name, n)
+		}
+	}
+	const size = 1 << 20
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	f("x.json", "["+strings.Repeat(deep+",", size/len(deep))+"1]", "[0]: a list is not a mapping")
+	f("x.json", "["+strings.Repeat(`{"a":1,"a":`, 5000)+"1"+strings.Repeat("}", 5000)+"]", "is given twice")
+	f("x.json", "[{"+strings.Repeat(`"a":1,`, size/6)+`"a":1}]`, "[0].a: is given twice")
+	var many strings.Builder
+	for i := range size / 10 {
+		fmt.Fprintf(&many, `"%d":1,`, i)
+	}
+	f("x.json", "[{"+many.String()+`"a":1}]`, "unknown key")
+	f("x.json", "["+strings.Repeat("1,", 999)+"1]", "[0]: the number 1 is not a mapping")
+	f("x.yaml", "- "+deep, "[0]: a list is not a mapping")
 }
 
 func FuzzParseBackends(f *testing.F) {
