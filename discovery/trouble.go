@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/holdfast-lb/holdfast/config"
 )
@@ -53,9 +54,14 @@ func troubleOf(err error) *trouble {
 	return &trouble{"failed", detail}
 }
 
-// clean shortens text of others to one line.
+// clean shortens text of others to one line that a terminal can show.
 func clean(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.Join(strings.Fields(text), " "))
 	if len(text) > maxDetail {
 		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
 	}
