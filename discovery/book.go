@@ -11,6 +11,7 @@ import (
 // answer is what a source has said.
 type answer struct {
 	backends []config.Backend // in any order
+	has      map[string]bool  // their URLs, if add has put them together
 	good     time.Duration    // for how long it may be used
 }
 

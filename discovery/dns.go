@@ -145,6 +145,9 @@ func (s *dnsSource) services(ctx context.Context, servers []string, name string)
 				names = append(names, shortName(one.target, name))
 			}
 		}
+		if n := len(a.backends); n > s.most { // what is left may be without end
+			return answer{}, rules{most: s.most}.tooMany(n)
+		}
 	}
 	named(a.backends, names)
 	return a, nil
@@ -152,9 +155,13 @@ func (s *dnsSource) services(ctx context.Context, servers []string, name string)
 
 // add adds a backend, unless there is one at its address.
 func (a *answer) add(b config.Backend) bool {
-	if slices.ContainsFunc(a.backends, func(o config.Backend) bool { return o.URL == b.URL }) {
+	if a.has[b.URL] {
 		return false
 	}
+	if a.has == nil {
+		a.has = map[string]bool{}
+	}
+	a.has[b.URL] = true
 	a.backends = append(a.backends, b)
 	return true
 }

@@ -138,6 +138,19 @@ func TestDNSLongAnswers(t *testing.T) {
 	if n := d.Asked() - before; n != 2 { // UDP and TCP
 		t.Errorf("%d questions", n)
 	}
+
+	// Few services may have many addresses.
+	records = records[:0]
+	for i := range 6 {
+		records = append(records, fmt.Sprintf("n%d.arena.test. 30 IN A 10.0.1.%d", i%2, i))
+	}
+	d.Set(t, append(records, "_g._tcp.arena.test. 30 IN SRV 0 1 9000 n0.arena.test.", "_g._tcp.arena.test. 30 IN SRV 0 1 9000 n1.arena.test.")...)
+	if got := told(t, newDNSSource(asks(d, "srv", "_g._tcp.arena.test"), 6)); strings.Count(got, "10.0.1.") != 12 { // in name and URL
+		t.Errorf("6 addresses of 2 services, 6 are allowed: %s", got)
+	}
+	if got := told(t, newDNSSource(asks(d, "srv", "_g._tcp.arena.test"), 5)); got != "trouble: too many" {
+		t.Errorf("6 addresses of 2 services, 5 are allowed: %s", got)
+	}
 }
 
 func TestDNSTroubles(t *testing.T) {
