@@ -77,10 +77,22 @@ func Load(path string, c config.BackendTLS) (*Client, []error) {
 	return t, nil
 }
 
-// read returns a file's bytes; none without a name.
+// maxFile is the size in bytes that a file of certificates may have.
+const maxFile = 16 << 20
+
+// read returns a file's bytes; none without a name. To open a pipe would wait for
+// whoever writes into it, and a device may have no end.
 func read(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
+	}
+	if info, err := os.Stat(name); err == nil {
+		switch {
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("%s is not a regular file, write PEM into one", name)
+		case info.Size() > maxFile:
+			return nil, fmt.Errorf("%s has %d bytes, use %d at most", name, info.Size(), maxFile)
+		}
 	}
 	data, err := os.ReadFile(name) // #nosec G304 -- the operator's choice
 	if err != nil {
