@@ -74,7 +74,9 @@ type speaker struct {
 	side    int
 	seed    uint64
 	n       int           // frames that it says
-	pause   time.Duration // that it makes once in a while
+	pause   time.Duration // that it makes a few times
+	came    atomic.Int64  // frames that it has heard
+	other   *speaker
 	pings   chan string   // to be answered
 	heard   chan struct{} // closed at the other's Close, or the end
 	stop    atomic.Bool   // Holdfast has said Close
@@ -92,7 +94,18 @@ func (s *speaker) say() error {
 		_, err := s.Write(b)
 		return err
 	}
+	pauses := 0
+	pause := func() {
+		if s.pause > 0 && pauses < 4 && rng.IntN(20) == 0 {
+			pauses++
+			time.Sleep(s.pause)
+		}
+	}
 	for i := 0; i < s.n && !s.stop.Load(); {
+		if s.other.behind(i) {
+			time.Sleep(time.Millisecond)
+			continue
+		}
 		b = b[:0]
 		for range 1 + rng.IntN(60) {
 			if i == s.n {
@@ -115,13 +128,9 @@ func (s *speaker) say() error {
 				return err
 			}
 			b = b[n:]
-			if s.pause > 0 && rng.IntN(20) == 0 {
-				time.Sleep(s.pause) // silence in the middle of a frame
-			}
+			pause() // silence in the middle of a frame
 		}
-		if s.pause > 0 && rng.IntN(20) == 0 {
-			time.Sleep(s.pause) // and between two
-		}
+		pause() // and between two
 	}
 	if err := write(wireFrame{0x80 | opClose, s.side == Client, "\x03\xe8"}.append(nil)); err != nil {
 		return err
@@ -136,6 +145,17 @@ func (s *speaker) say() error {
 		case <-s.heard:
 			return nil
 		}
+	}
+}
+
+// behind tells whether a speaker still has much to hear of n frames: a Ping that
+// stands behind a backlog is answered late.
+func (s *speaker) behind(n int) bool {
+	select {
+	case <-s.heard:
+		return false
+	default:
+		return int64(n)-s.came.Load() > 1000
 	}
 }
 
@@ -171,6 +191,7 @@ func (s *speaker) hear() (n int, err error) {
 			return n, fmt.Errorf("frame %d: %x %.40q, want %x %.40q", n, got.op, got.payload, want.op, want.payload)
 		}
 		n++
+		s.came.Add(1)
 	}
 }
 
@@ -249,7 +270,7 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 	rng := rand.New(rand.NewPCG(seed, 3))
 	every := 500 * time.Millisecond
 	if *many > 0 {
-		every = 2 * time.Second
+		every = 5 * time.Second
 	}
 	var ordered atomic.Bool
 	id := NewID()
@@ -271,6 +292,9 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 			s.pause = every * 5 / 4
 		}
 		sides[side] = s
+	}
+	for side, s := range sides {
+		s.other = sides[1-side]
 		all.Go(func() { said[side] = s.say() })
 		all.Go(func() { total[side], listened[side] = s.hear() })
 	}
