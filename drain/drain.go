@@ -54,6 +54,7 @@ type Options struct {
 // Progress is how far a drain has come.
 type Progress struct {
 	Key      balancer.Key
+	Name     string // that the backend had when the drain was ordered
 	Began    time.Time
 	Deadline time.Time
 	Sockets  int // that it had in the beginning
@@ -89,8 +90,9 @@ func New(o Options) *Drainer {
 }
 
 // Start drains a backend by its pool's policy, within deadline if that is more
-// than 0. A drain that is under way gets the new deadline and goes on.
-func (d *Drainer) Start(key balancer.Key, policy config.Drain, deadline time.Duration) {
+// than 0. A drain that is under way gets the new deadline and goes on. The name
+// is for those who read of its progress.
+func (d *Drainer) Start(key balancer.Key, name string, policy config.Drain, deadline time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -102,7 +104,7 @@ func (d *Drainer) Start(key balancer.Key, policy config.Drain, deadline time.Dur
 	now := time.Now()
 	j := d.jobs[key]
 	if j == nil || j.ended {
-		j = &job{key: key, began: now, sockets: d.opts.Left(key)}
+		j = &job{key: key, name: name, began: now, sockets: d.opts.Left(key)}
 		d.jobs[key] = j
 	}
 	j.deadline = now.Add(deadline)
@@ -175,7 +177,7 @@ func (d *Drainer) Close() {
 // progress needs d.mu.
 func (d *Drainer) progress(j *job, now time.Time) Progress {
 	p := Progress{
-		Key: j.key, Began: j.began, Deadline: j.deadline,
+		Key: j.key, Name: j.name, Began: j.began, Deadline: j.deadline,
 		Sockets: j.sockets, Closed: j.closed, Forced: j.forced,
 		Expected: j.end, Ended: j.ended,
 	}

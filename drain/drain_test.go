@@ -161,7 +161,7 @@ func TestDrainKeepsItsPace(t *testing.T) {
 		d := f.drainer()
 		defer d.Close()
 		began := time.Now()
-		d.Start(one, policy(time.Minute, 100), 0)
+		d.Start(one, "", policy(time.Minute, 100), 0)
 		synctest.Wait()
 		p := tell(t, d, one, 999, 1, 0, false)
 		if off := p.Expected.Sub(began) - 10500*time.Millisecond; off.Abs() > 200*time.Millisecond {
@@ -201,7 +201,7 @@ func TestDrainForcesTheRestAtItsDeadline(t *testing.T) {
 			d := f.drainer()
 			defer d.Close()
 			deadline := time.Now().Add(10 * time.Second)
-			d.Start(one, policy(10*time.Second, perSecond), 0)
+			d.Start(one, "", policy(10*time.Second, perSecond), 0)
 			synctest.Wait()
 			if p, _ := d.Of(one); !p.Expected.Equal(deadline) {
 				t.Errorf("expected at %v, the deadline is %v", p.Expected, deadline)
@@ -234,7 +234,7 @@ func TestDrainFindsLateSockets(t *testing.T) {
 		f.open(one, 10)
 		d := f.drainer()
 		defer d.Close()
-		d.Start(one, policy(10*time.Second, 1), 0)
+		d.Start(one, "", policy(10*time.Second, 1), 0)
 		sleep(time.Second / 2)
 		f.open(one, 3)
 		sleep(9 * time.Second)
@@ -261,7 +261,7 @@ func TestDrainStops(t *testing.T) {
 		f.open(one, 1000)
 		d := f.drainer()
 		defer d.Close()
-		d.Start(one, policy(20*time.Second, 10), 0)
+		d.Start(one, "", policy(20*time.Second, 10), 0)
 		sleep(5 * time.Second)
 		d.Stop(one)
 		left, _ := f.now(one)
@@ -272,7 +272,7 @@ func TestDrainStops(t *testing.T) {
 		if n, _ := f.now(one); n != left {
 			t.Errorf("%d sockets were closed after the drain was stopped", left-n)
 		}
-		d.Start(one, policy(20*time.Second, 10), 0)
+		d.Start(one, "", policy(20*time.Second, 10), 0)
 		synctest.Wait()
 		tell(t, d, one, left-1, 1, 0, false)
 	})
@@ -288,9 +288,9 @@ func TestDrainsOfAPoolShareItsPace(t *testing.T) {
 		d := f.drainer()
 		defer d.Close()
 		began := time.Now()
-		d.Start(one, policy(time.Minute, 50), 0)
-		d.Start(two, policy(time.Minute, 50), 2*time.Minute)
-		d.Start(elsewhere, policy(time.Minute, 50), 0)
+		d.Start(one, "", policy(time.Minute, 50), 0)
+		d.Start(two, "", policy(time.Minute, 50), 2*time.Minute)
+		d.Start(elsewhere, "", policy(time.Minute, 50), 0)
 		sleep(5 * time.Second)
 		p := tell(t, d, two, 300, 0, 0, false)
 		if off := p.Expected.Sub(began) - 12600*time.Millisecond; off.Abs() > 500*time.Millisecond {
@@ -315,7 +315,7 @@ func TestDrainObeysNewOrders(t *testing.T) {
 		f.open(one, 1000)
 		d := f.drainer()
 		defer d.Close()
-		d.Start(one, policy(time.Minute, 10), 0)
+		d.Start(one, "", policy(time.Minute, 10), 0)
 		sleep(5 * time.Second)
 		next := policy(time.Hour, 200)
 		next.CloseCode = 4000
@@ -326,7 +326,7 @@ func TestDrainObeysNewOrders(t *testing.T) {
 		if p, _ := d.Of(one); p.Closed < before.Closed+700 || !p.Deadline.Equal(before.Deadline) || f.codes[4000] != p.Closed-before.Closed {
 			t.Errorf("after a new pace: %+v, codes %v", p, f.codes)
 		}
-		d.Start(one, policy(time.Minute, 1), time.Second)
+		d.Start(one, "", policy(time.Minute, 1), time.Second)
 		sleep(2 * time.Second)
 		p, _ := d.Of(one)
 		if !p.Ended || p.Forced == 0 || p.Sockets != 1000 || p.Closed+p.Forced != 1000 {
@@ -353,7 +353,7 @@ func TestDrainsAgainstModel(t *testing.T) {
 				case 1:
 					f.leave(key, n%31)
 				case 2, 3:
-					d.Start(key, policy(time.Duration(1+n%20)*time.Second, n%300), 0)
+					d.Start(key, "", policy(time.Duration(1+n%20)*time.Second, n%300), 0)
 				case 4:
 					d.Stop(key)
 				}

@@ -15,6 +15,7 @@ const look = 250 * time.Millisecond
 // job is the drain of one backend. Drainer.mu guards it.
 type job struct {
 	key      balancer.Key
+	name     string
 	began    time.Time
 	deadline time.Time
 	end      time.Time // when it was empty

@@ -229,6 +229,7 @@ func TestDrainOfARetiredBackend(t *testing.T) {
 		checkClose(t, <-leaving, 1012)
 	}
 	p.says(1, `pool "web" has no backend "b2"`, "drain", "web/b2")
+	p.logged(`"msg":"drain ended","pool":"web","backend":"b2"`)
 	for _, peer := range of["b1"] {
 		if who, err := peer.ask(); err != nil || who != "b1" {
 			t.Fatalf("a socket of the other one: %q, %v", who, err)

@@ -39,6 +39,7 @@ func (a *app) newDrainer() *drain.Drainer {
 // drained notes that a backend is empty.
 func (a *app) drained(p drain.Progress) {
 	name, live := a.nameOf(p.Key)
+	name = cmp.Or(name, p.Name)
 	took := p.Expected.Sub(p.Began).Round(time.Millisecond)
 	a.log.Info("drain ended", "pool", p.Key.Pool, "backend", name, "sockets", p.Sockets,
 		"closed", p.Closed, "forced", p.Forced, "took", took.String())
@@ -49,7 +50,7 @@ func (a *app) drained(p drain.Progress) {
 	}
 }
 
-// nameOf is a backend's name, or its address once nothing knows it any more.
+// nameOf is a backend's name, empty once nothing knows it any more.
 // live tells that the running configuration has it.
 func (a *app) nameOf(key balancer.Key) (name string, live bool) {
 	for _, b := range a.registry.Snapshot() {
@@ -57,7 +58,7 @@ func (a *app) nameOf(key balancer.Key) (name string, live bool) {
 			return b.Name, !b.Retired
 		}
 	}
-	return key.Address, false
+	return "", false
 }
 
 // drainPolicy is how a pool is drained, also one that is gone.
@@ -78,7 +79,7 @@ func (a *app) startDrain(key balancer.Key, name string, policy config.Drain, dea
 		"deadline", until, "closes_per_second", policy.ClosesPerSecond)
 	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: key.Pool, Backend: name, State: "begun",
 		Message: fmt.Sprintf("begins with %d sockets, until %s", sockets, until)})
-	a.drainer.Start(key, policy, deadline)
+	a.drainer.Start(key, name, policy, deadline)
 }
 
 // carryDrains brings the drains from the configuration before a reload into
