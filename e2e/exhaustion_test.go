@@ -144,6 +144,10 @@ func (p *process) withstand(t *testing.T, length time.Duration, f front, attacks
 	t.Logf("%-28s p99 %8v of %d messages", "no attack", normal.Round(10*time.Microsecond), n)
 	goroutines, sockets := p.metric("go_goroutines"), p.metric("holdfast_listener_connections_open")
 	for _, attack := range attacks {
+		if *long { // what is normal changes with what else this machine does
+			time.Sleep(length / 2)
+			normal, _ = good.report(t, "before "+attack.name)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), length)
 		var most, connections float64
 		var watching sync.WaitGroup
@@ -152,7 +156,7 @@ func (p *process) withstand(t *testing.T, length time.Duration, f front, attacks
 		watching.Wait()
 		cancel()
 		p99, n := good.report(t, attack.name)
-		t.Logf("%-28s p99 %8v of %d messages, %3.0f MiB, %d descriptors, %4.0f goroutines for %4.0f connections", attack.name, p99.Round(10*time.Microsecond), n, float64(p.memory("VmRSS:"))/(1<<20), p.descriptors(t), most, connections)
+		t.Logf("%-28s p99 %8v (before: %v) of %d messages, %3.0f MiB, %d descriptors, %4.0f goroutines for %4.0f connections", attack.name, p99.Round(10*time.Microsecond), normal.Round(10*time.Microsecond), n, float64(p.memory("VmRSS:"))/(1<<20), p.descriptors(t), most, connections)
 		// Attackers, clients, backend and whatever else runs share this machine
 		// with the process, so only the long form, which has it to itself, can
 		// tell whose fault a wait is.

@@ -84,7 +84,7 @@ func (l *soakLedger) talk(ctx context.Context, p *peer, r *rand.Rand) bool {
 		if ctx.Err() != nil {
 			break
 		}
-		pauseFor(ctx, time.Duration(r.Int64N(int64(200*time.Millisecond))))
+		pauseFor(ctx, time.Duration(r.Int64N(int64(scale(int(2*time.Second), int(200*time.Millisecond), int(200*time.Millisecond))))))
 	}
 	_ = p.SetDeadline(time.Now().Add(patience))
 	if _, err := p.Write(testkit.Close(1000, "").Mask().Append(nil)); err != nil {
@@ -113,7 +113,12 @@ func TestSoak(t *testing.T) {
 		length = *soak
 	}
 	backends := startArenas(t, 3)
-	heavy, light := site(backends, quickHealth, "balance: p2c"), site(backends, quickHealth)
+	probes := quickHealth
+	if *long { // thousands of players and all backends share this machine
+		probes = "health: {type: http, path: /health, interval: 2s, timeout: 2s, rise: 1, fall: 2, initial: up}"
+	}
+	const lenient = "when_all_down: try" // probes are late where players keep the machine busy
+	heavy, light := site(backends, probes, lenient, "balance: p2c"), site(backends, probes, lenient)
 	p := start(t, setup{rest: light, log: "access: off"})
 	for _, first := range openPeers(t, p.web, "/", 10) { // what these make, stays
 		first.Close()
@@ -175,7 +180,7 @@ func TestSoak(t *testing.T) {
 	if after > 4*heap+float64(32<<20+sockets<<13) {
 		t.Errorf("the heap was %.1f MiB and is %.1f MiB", heap/(1<<20), after/(1<<20))
 	}
-	if l.refused.Load() > l.opened.Load()/50 {
+	if l.refused.Load() > l.opened.Load()/10 {
 		t.Errorf("%d handshakes came to nothing beside %d that did not", l.refused.Load(), l.opened.Load())
 	}
 }

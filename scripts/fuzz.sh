@@ -17,7 +17,7 @@ while IFS=: read -r file name; do
 	package=./$(dirname "$file")
 	[[ -z $only || $package == "./${only#./}" ]] || continue
 	printf '%s %s, %s\n' "$package" "$name" "$time"
-	go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "$package"
+	go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 1s "$package"
 	count=$((count + 1))
 done < <(git ls-files -co --exclude-standard '*_test.go' | xargs grep -oE '^func Fuzz[A-Za-z0-9_]*' /dev/null | sed 's/func //')
 
