@@ -204,8 +204,8 @@ func (p *Proxy) warm(rt *Runtime) {
 	rt.spares = make(map[*balancer.Backend]*spares)
 	for b, u := range rt.upstreams {
 		want := rt.warm[b.Key().Pool]
-		if want == 0 {
-			continue
+		if want == 0 || u.tls != nil && u.sendProxy != "" {
+			continue // a PROXY header goes before TLS; discovery may find such a backend
 		}
 		k := sparesKey{b.Key(), rt.Trust(b).ID()}
 		s := p.spares[k]
