@@ -17,7 +17,7 @@ func TestMessagesLeaveNothing(t *testing.T) {
 		t.Skip("measures resident memory of a process, on Linux")
 	}
 	const sockets, burst, allowed = 50, 100, 8 << 20
-	total := scale(10_000_000, 200_000, 20_000)
+	total := scale(10_000_000, 200_000, 50_000)
 	a := startArena(t, "a")
 	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, websocket: {ping_interval: 60s, max_message_bytes: 1MiB, check_utf8: true}}]\n" + pool("web", []string{a.Addr})})
 	peers := openPeers(t, p.web, "/", sockets)

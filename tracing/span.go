@@ -111,17 +111,23 @@ func hostOf(authority string) string {
 	return authority
 }
 
+// knownMethods are those of which spans have the name.
+var knownMethods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+
 // methodOf is a method as spans have it: those that are not known are one, so
-// that a client cannot make names without end.
+// that a client cannot make names without end. It is no part of method, whose
+// memory may be a request's.
 func methodOf(method string) string {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT":
-		return method
+	for _, known := range knownMethods {
+		if known == method {
+			return known
+		}
 	}
 	return "_OTHER"
 }
 
 // Attempt begins the span of an attempt at a backend; n is 0 for the first.
+// method may change once it has returned.
 func (s *Span) Attempt(pool, backend, address, method string, n int) *Span {
 	if s == nil {
 		return nil
