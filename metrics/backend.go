@@ -43,7 +43,7 @@ type probeCount struct{ ok, failed atomic.Uint64 }
 // backendCollector exports backends as their owner describes them at the
 // scrape, and the probes of those that it names.
 type backendCollector struct {
-	source atomic.Pointer[func() []BackendSample]
+	source source[[]BackendSample]
 
 	mu     sync.Mutex // guards probes and known
 	probes map[backendKey]*probeCount
@@ -97,11 +97,7 @@ func newBackendCollector() *backendCollector {
 // be safe to call from any goroutine; the slice is the scrape's to keep. It
 // replaces the one named before; nil is none.
 func (m *Metrics) SetBackends(source func() []BackendSample) {
-	if source == nil {
-		m.backends.source.Store(nil)
-		return
-	}
-	m.backends.source.Store(&source)
+	m.backends.source.set(source)
 }
 
 // Probe counts one finished health probe. It takes a lock, which probes can
@@ -165,15 +161,15 @@ func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
-	source := c.source.Load()
-	if source == nil {
+	samples, ok := c.source.ask()
+	if !ok {
 		c.collectProbes(ch, nil)
 		c.collectTrips(ch, nil)
 		return
 	}
 	current := make(map[backendKey]bool)
 	active := make(map[backendKey][3]int64)
-	for _, s := range (*source)() {
+	for _, s := range samples {
 		key := backendKey{s.Pool, s.Backend}
 		sum := active[key]
 		active[key] = [3]int64{sum[0] + s.Sockets, sum[1] + s.Requests, sum[2] + s.Handshakes}

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +16,7 @@ type CertificateSample struct {
 // certificateCollector exports certificates as their owner describes them at
 // the scrape, and counts how reading them went.
 type certificateCollector struct {
-	source     atomic.Pointer[func() []CertificateSample]
+	source     source[[]CertificateSample]
 	expires    *prometheus.Desc
 	loads      *prometheus.CounterVec
 	ok, failed prometheus.Counter
@@ -40,11 +39,7 @@ func newCertificateCollector() *certificateCollector {
 // in use. It must be safe to call from any goroutine. It replaces the one named
 // before; nil is none.
 func (m *Metrics) SetCertificates(source func() []CertificateSample) {
-	if source == nil {
-		m.certificates.source.Store(nil)
-		return
-	}
-	m.certificates.source.Store(&source)
+	m.certificates.source.set(source)
 }
 
 // CertificateLoaded counts an attempt to read a certificate.
@@ -65,13 +60,10 @@ func (c *certificateCollector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (c *certificateCollector) Collect(out chan<- prometheus.Metric) {
 	c.loads.Collect(out)
-	source := c.source.Load()
-	if source == nil {
-		return
-	}
+	samples, _ := c.source.ask()
 	type series struct{ name, key string }
 	ends := make(map[series]time.Time)
-	for _, s := range (*source)() {
+	for _, s := range samples {
 		k := series{s.Name, s.Key}
 		if end, twice := ends[k]; !twice || s.Expires.Before(end) {
 			ends[k] = s.Expires

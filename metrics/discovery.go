@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +16,7 @@ type DiscoverySample struct {
 
 // discoveryCollector exports sources as their owner describes them at the scrape.
 type discoveryCollector struct {
-	source atomic.Pointer[func() []DiscoverySample]
+	source source[[]DiscoverySample]
 
 	backends, ok, answered *prometheus.Desc
 }
@@ -39,11 +38,7 @@ func newDiscoveryCollector() *discoveryCollector {
 // SetDiscovery names the function that a scrape asks for the sources of backends.
 // It must be safe to call from any goroutine; nil is none.
 func (m *Metrics) SetDiscovery(source func() []DiscoverySample) {
-	if source == nil {
-		m.discovery.source.Store(nil)
-		return
-	}
-	m.discovery.source.Store(&source)
+	m.discovery.source.set(source)
 }
 
 func (c *discoveryCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -53,11 +48,8 @@ func (c *discoveryCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *discoveryCollector) Collect(ch chan<- prometheus.Metric) {
-	source := c.source.Load()
-	if source == nil {
-		return
-	}
-	for _, s := range (*source)() {
+	samples, _ := c.source.ask()
+	for _, s := range samples {
 		emit(ch, c.backends, prometheus.GaugeValue, float64(s.Backends), s.Pool)
 		emit(ch, c.ok, prometheus.GaugeValue, oneIf(s.OK), s.Pool)
 		if !s.Answered.IsZero() {

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -18,7 +16,7 @@ type PoolSample struct {
 // governorCollector exports limits as their owner describes them at the
 // scrape, so that counts can be shown beside them.
 type governorCollector struct {
-	source      atomic.Pointer[func() []PoolSample]
+	source      source[[]PoolSample]
 	limit, room *prometheus.Desc
 }
 
@@ -34,11 +32,7 @@ func newGovernorCollector() *governorCollector {
 // SetPools names the function that a scrape asks for the pools. It must be safe
 // to call from any goroutine. It replaces the one named before; nil is none.
 func (m *Metrics) SetPools(source func() []PoolSample) {
-	if source == nil {
-		m.governor.source.Store(nil)
-		return
-	}
-	m.governor.source.Store(&source)
+	m.governor.source.set(source)
 }
 
 // Describe implements [prometheus.Collector].
@@ -49,11 +43,8 @@ func (c *governorCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *governorCollector) Collect(out chan<- prometheus.Metric) {
-	source := c.source.Load()
-	if source == nil {
-		return
-	}
-	for _, s := range (*source)() {
+	samples, _ := c.source.ask()
+	for _, s := range samples {
 		if s.PerSecond > 0 {
 			emit(out, c.limit, prometheus.GaugeValue, float64(s.PerSecond), s.Pool, "pool")
 		}

@@ -65,7 +65,7 @@ type Listener struct {
 	accepted     prometheus.Counter
 	acceptErrors prometheus.Counter
 	refused      [refusals]prometheus.Counter
-	open         atomic.Pointer[func() int]
+	open         source[int]
 }
 
 // Listener returns the counters of the listener of that name, always the same
@@ -106,11 +106,7 @@ func (l *Listener) Refused(reason Refusal) {
 // open. It replaces the one named before; nil, for a listener that is gone,
 // takes its series away.
 func (l *Listener) SetOpen(open func() int) {
-	if open == nil {
-		l.open.Store(nil)
-		return
-	}
-	l.open.Store(&open)
+	l.open.set(open)
 }
 
 // openCollector asks each listener for its open connections. Its list is
@@ -138,8 +134,8 @@ func (c *openCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, l := range *list {
-		if open := l.open.Load(); open != nil {
-			emit(ch, c.desc, prometheus.GaugeValue, float64((*open)()), l.name)
+		if open, ok := l.open.ask(); ok {
+			emit(ch, c.desc, prometheus.GaugeValue, float64(open), l.name)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -15,7 +13,7 @@ type MemorySample struct {
 // memoryCollector exports what its source says at the scrape; nothing without a
 // limit.
 type memoryCollector struct {
-	source             atomic.Pointer[func() MemorySample]
+	source             source[MemorySample]
 	limit, used, short *prometheus.Desc
 }
 
@@ -31,11 +29,7 @@ func newMemoryCollector() *memoryCollector {
 // safe to call from any goroutine. It replaces the one named before; nil is
 // none.
 func (m *Metrics) SetMemory(source func() MemorySample) {
-	if source == nil {
-		m.memory.source.Store(nil)
-		return
-	}
-	m.memory.source.Store(&source)
+	m.memory.source.set(source)
 }
 
 func (c *memoryCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -45,11 +39,7 @@ func (c *memoryCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
-	source := c.source.Load()
-	if source == nil {
-		return
-	}
-	s := (*source)()
+	s, _ := c.source.ask()
 	if s.Limit == 0 {
 		return
 	}

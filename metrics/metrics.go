@@ -25,7 +25,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,7 +55,7 @@ type Metrics struct {
 	discovery    *discoveryCollector
 
 	probeDuration *prometheus.HistogramVec
-	logDropped    atomic.Pointer[func() uint64]
+	logDropped    source[uint64]
 
 	reloadsOK, reloadsFailed prometheus.Counter
 	reloadSucceeded          prometheus.Gauge
@@ -155,19 +154,11 @@ func (m *Metrics) Reload(ok bool, at time.Time) {
 
 // SetLogDropped names the function that a scrape asks how many access-log
 // lines were dropped so far. It replaces the one named before; nil is none.
-func (m *Metrics) SetLogDropped(dropped func() uint64) {
-	if dropped == nil {
-		m.logDropped.Store(nil)
-		return
-	}
-	m.logDropped.Store(&dropped)
-}
+func (m *Metrics) SetLogDropped(dropped func() uint64) { m.logDropped.set(dropped) }
 
 func (m *Metrics) readLogDropped() float64 {
-	if f := m.logDropped.Load(); f != nil {
-		return float64((*f)())
-	}
-	return 0
+	dropped, _ := m.logDropped.ask()
+	return float64(dropped)
 }
 
 // buildInfo is a constant 1 whose labels say what is running.

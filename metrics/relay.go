@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -21,7 +19,7 @@ type FlowSample struct {
 }
 
 type relayCollector struct {
-	source atomic.Pointer[func() RelaySample]
+	source source[RelaySample]
 
 	bytes, frames, pairs *prometheus.Desc
 }
@@ -43,11 +41,7 @@ func newRelayCollector() *relayCollector {
 // must be safe to call from any goroutine. It replaces the one named before;
 // nil is none.
 func (m *Metrics) SetRelay(source func() RelaySample) {
-	if source == nil {
-		m.relay.source.Store(nil)
-		return
-	}
-	m.relay.source.Store(&source)
+	m.relay.source.set(source)
 }
 
 func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -57,11 +51,10 @@ func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
-	source := c.source.Load()
-	if source == nil {
+	sample, ok := c.source.ask()
+	if !ok {
 		return
 	}
-	sample := (*source)()
 	emit(ch, c.pairs, prometheus.GaugeValue, float64(sample.OpenPairs))
 	c.collectFlow(ch, "client_to_backend", sample.ClientToBackend)
 	c.collectFlow(ch, "backend_to_client", sample.BackendToClient)
