@@ -2,12 +2,12 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 // newClient returns a client that asks once more when a connection failed, and
@@ -23,7 +23,7 @@ func newClient(idle int) *retryablehttp.Client {
 				MaxResponseHeaderBytes: 64 << 10,
 				ForceAttemptHTTP2:      false,
 			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: outbound.NoRedirect,
 		},
 		RetryMax:     1,
 		RetryWaitMin: 20 * time.Millisecond,
@@ -36,16 +36,4 @@ func newClient(idle int) *retryablehttp.Client {
 			return err != nil, nil
 		},
 	}
-}
-
-// cause is err without what go-retryablehttp and net/http say around it: the
-// URL, whose query may be a secret.
-func cause(err error) error {
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		return outer.Err
-	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner
-	}
-	return err
 }

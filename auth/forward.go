@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 // maxForwardBody bounds the body of a refusal that is delivered, in bytes.
@@ -48,12 +50,12 @@ func (f *Forward) Ask(fields http.Header) (*Answer, error) {
 	defer cancel()
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, f.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask auth server: %w", cause(err))
+		return nil, fmt.Errorf("ask auth server: %w", outbound.Cause(err))
 	}
 	req.Header = fields
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask auth server: %w", cause(err))
+		return nil, fmt.Errorf("ask auth server: %w", outbound.Cause(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 const (
@@ -173,12 +175,12 @@ func (k *Keys) sleep(ctx context.Context, pause time.Duration) bool {
 func get(ctx context.Context, client *retryablehttp.Client, url string) ([]byte, error) {
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, cause(err)
+		return nil, outbound.Cause(err)
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, cause(err)
+		return nil, outbound.Cause(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

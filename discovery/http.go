@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 const (
@@ -45,7 +45,7 @@ func newHTTPSource(c config.HTTPDiscovery, most int) *httpSource {
 				MaxIdleConnsPerHost:    1,
 			},
 			// Where another server would be asked is for the operator to say.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: outbound.NoRedirect,
 		},
 		RetryMax:     retries,
 		RetryWaitMin: minRetryPause,
@@ -63,7 +63,7 @@ func (s *httpSource) fetch(ctx context.Context) (answer, error) {
 	defer cancel()
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, s.c.URL, nil)
 	if err != nil {
-		return answer{}, hideURL(err)
+		return answer{}, outbound.Cause(err)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "holdfast-discovery")
@@ -75,7 +75,7 @@ func (s *httpSource) fetch(ctx context.Context) (answer, error) {
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return answer{}, hideURL(err)
+		return answer{}, outbound.Cause(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	switch {
@@ -99,14 +99,6 @@ func (s *httpSource) fetch(ctx context.Context) (answer, error) {
 		s.tag = ""
 	}
 	return answer{backends: list, good: s.c.Interval}, nil
-}
-
-// hideURL drops the URL from an error, whose query may hold a secret.
-func hideURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 // retryConnectionErrors is a retryablehttp.CheckRetry: an answer, whatever its

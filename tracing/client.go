@@ -2,9 +2,7 @@ package tracing
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -16,13 +14,14 @@ import (
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 const (
 	attemptTimeout = 5 * time.Second
 	retries        = 2
+	pause          = 200 * time.Millisecond
 	maxPause       = 2 * time.Second
-	maxAnswer      = 4 << 10 // that is read of a body, in bytes
 )
 
 var pageFailed = explain.Named("traces_failed").Page()
@@ -51,42 +50,20 @@ func newClient(cfg config.Tracing, o Options) *client {
 		c.host = u.Host
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.http = &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Timeout: attemptTimeout,
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DisableCompression:     true,
-				MaxIdleConnsPerHost:    1,
-				IdleConnTimeout:        30 * time.Second,
-				MaxResponseHeaderBytes: 64 << 10,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		RetryMax: retries, RetryWaitMin: 200 * time.Millisecond, RetryWaitMax: maxPause,
-		CheckRetry: mayPass,
-		Backoff: func(low, high time.Duration, n int, resp *http.Response) time.Duration {
-			return min(retryablehttp.DefaultBackoff(low, high, n, resp), high) // Retry-After may be anything
-		},
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}
+	c.http = outbound.NewClient(outbound.Options{
+		Timeout: attemptTimeout, Retries: retries, Pause: pause, MaxPause: maxPause, Again: mayPass,
+	})
 	return c
 }
 
-// mayPass tells whether another attempt may do better, by the specification of
-// OTLP.
-func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	switch {
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case err != nil:
-		return true, nil
-	}
-	switch resp.StatusCode {
+// mayPass tells whether another attempt may do better after that status, by the
+// specification of OTLP.
+func mayPass(status int) bool {
+	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true, nil
+		return true
 	}
-	return false, nil
+	return false
 }
 
 // Start implements otlptrace.Client.
@@ -132,31 +109,11 @@ func (c *client) post(list []*tracepb.ResourceSpans) error {
 	if err != nil {
 		return fmt.Errorf("encode spans: %w", err)
 	}
-	req, err := retryablehttp.NewRequestWithContext(c.ctx, http.MethodPost, c.url, body)
-	if err != nil {
-		return cause(err)
-	}
+	fields := make(http.Header)
 	for name, value := range c.headers {
-		req.Header.Set(name, string(value))
+		fields.Set(name, string(value))
 	}
-	req.Header.Set("Content-Type", "application/x-protobuf")
-	req.Header.Set("User-Agent", "Holdfast")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return cause(err)
-	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
-	_ = resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return nil
-}
-
-// cause is err without the URL, whose query may be a secret.
-func cause(err error) error {
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		return outer.Err
-	}
-	return err
+	fields.Set("Content-Type", "application/x-protobuf")
+	fields.Set("User-Agent", "Holdfast")
+	return outbound.Post(c.ctx, c.http, c.url, body, fields)
 }

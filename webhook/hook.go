@@ -2,11 +2,7 @@ package webhook
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,6 +11,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 // Between the attempts of one delivery: pause, twice that, four times that, or
@@ -23,9 +20,6 @@ const (
 	retries  = 3
 	maxPause = 10 * time.Second
 )
-
-// maxAnswer is what is read of an answer's body, in bytes.
-const maxAnswer = 4 << 10
 
 var (
 	pageFailed  = explain.Named("webhook_failed").Page()
@@ -103,29 +97,17 @@ func (h *hook) deliver(m Message) error {
 }
 
 func (h *hook) post(sp *spec, m Message) error {
-	req, err := retryablehttp.NewRequestWithContext(sp.ctx, http.MethodPost, sp.URL, m.Body)
-	if err != nil {
-		return cause(err)
-	}
 	at := strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", h.s.opts.UserAgent)
-	req.Header.Set("Webhook-Id", m.ID)
-	req.Header.Set("Webhook-Timestamp", at)
+	fields := make(http.Header)
+	fields.Set("Content-Type", "application/json")
+	fields.Set("User-Agent", h.s.opts.UserAgent)
+	fields.Set("Webhook-Id", m.ID)
+	fields.Set("Webhook-Timestamp", at)
 	if sp.key != nil {
-		req.Header.Set("Webhook-Signature", sign(sp.key, m.ID, at, m.Body))
+		fields.Set("Webhook-Signature", sign(sp.key, m.ID, at, m.Body))
 	}
 	h.client.HTTPClient.Timeout = sp.Timeout // the goroutine's own client
-	resp, err := h.client.Do(req)
-	if err != nil {
-		return cause(err)
-	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
-	_ = resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return nil
+	return outbound.Post(sp.ctx, h.client, sp.URL, m.Body, fields)
 }
 
 // tell logs when deliveries begin to fail or succeed again, and when events
@@ -155,42 +137,12 @@ func (h *hook) tell(err error) {
 	}
 }
 
-// newClient returns a client that tries again where that may help, and follows
-// no redirect: the server that was named is the one that may be told.
+// newClient returns what one hook posts with.
 func newClient(pause time.Duration) *retryablehttp.Client {
-	return &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DisableCompression:     true,
-				MaxIdleConnsPerHost:    1,
-				IdleConnTimeout:        30 * time.Second,
-				MaxResponseHeaderBytes: 64 << 10,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		RetryMax: retries, RetryWaitMin: pause, RetryWaitMax: maxPause,
-		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-			switch {
-			case ctx.Err() != nil:
-				return false, ctx.Err()
-			case err != nil:
-				return true, nil
-			}
-			return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout, nil
-		},
-		Backoff: func(low, high time.Duration, n int, resp *http.Response) time.Duration {
-			return min(retryablehttp.DefaultBackoff(low, high, n, resp), high) // Retry-After may be anything
-		},
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}
+	return outbound.NewClient(outbound.Options{Retries: retries, Pause: pause, MaxPause: maxPause, Again: mayPass})
 }
 
-// cause is err without what go-retryablehttp and net/http say around it: the
-// URL, which may be a secret.
-func cause(err error) error {
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		return outer.Err
-	}
-	return err
+// mayPass tells whether another attempt may do better after that status.
+func mayPass(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
