@@ -22,7 +22,7 @@ import (
 func TestACMELog(t *testing.T) {
 	f := func(log func(*zap.Logger), want string) {
 		t.Helper()
-		var b logBuffer
+		var b testkit.Log
 		handler := slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -30,7 +30,7 @@ func TestACMELog(t *testing.T) {
 			return a
 		}})
 		log(zapLogger(slog.New(handler)).With(zap.String("z", "1")))
-		if got := strings.TrimSpace(b.take()); got != want {
+		if got := strings.TrimSpace(b.Take()); got != want {
 			t.Errorf("got %s\nwant %s", got, want)
 		}
 	}

@@ -1,13 +1,11 @@
 package certs
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +19,7 @@ type watched struct {
 	t             *testing.T
 	store         *Store
 	cfg           *tls.Config
-	log           logBuffer
+	log           testkit.Log
 	good, bad     int // written by the watching goroutine, read between looks
 	cert, key, ca string
 }
@@ -77,27 +75,7 @@ func (w *watched) write(file string, data []byte) {
 func (w *watched) looks(n int) string {
 	time.Sleep(time.Duration(n)*lookEvery + time.Millisecond)
 	synctest.Wait()
-	return w.log.take()
-}
-
-// logBuffer is a log in memory.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// take returns what was written since the last call.
-func (b *logBuffer) take() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer b.text.Reset()
-	return b.text.String()
+	return w.log.Take()
 }
 
 func (w *watched) served() *x509.Certificate {

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 // fakeSource answers as it is told to.
@@ -58,20 +58,7 @@ type rig struct {
 	*Set
 	sources map[string]*fakeSource
 	changes atomic.Int64
-	mu      sync.Mutex
-	text    bytes.Buffer
-}
-
-func (r *rig) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *rig) log() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
+	log     testkit.Log
 }
 
 func newRig(urls ...string) *rig {
@@ -79,7 +66,7 @@ func newRig(urls ...string) *rig {
 	for _, url := range urls {
 		r.sources[url] = &fakeSource{}
 	}
-	r.Set = New(slog.New(slog.NewTextHandler(r, nil)), func() { r.changes.Add(1) })
+	r.Set = New(slog.New(slog.NewTextHandler(&r.log, nil)), func() { r.changes.Add(1) })
 	r.newSource = func(c config.Discovery) source { return r.sources[c.HTTP.URL] }
 	return r
 }
@@ -117,8 +104,8 @@ func TestSetFollowsItsSources(t *testing.T) {
 		s := r.sources["u"]
 		s.says(20*time.Second, "a:1")
 		c := r.Prepare(from("p", "u"))
-		if got := list(c.Backends(), "p"); got != "a:1" || len(r.Backends()) != 0 || r.log() != "" {
-			t.Errorf("prepared %q; in force %v; log %q", got, r.Backends(), r.log())
+		if got := list(c.Backends(), "p"); got != "a:1" || len(r.Backends()) != 0 || r.log.String() != "" {
+			t.Errorf("prepared %q; in force %v; log %q", got, r.Backends(), r.log.String())
 		}
 		c.Commit()
 		r.want(t, "p", "a:1")
@@ -148,7 +135,7 @@ func TestSetFollowsItsSources(t *testing.T) {
 		if r.changes.Load() != 1 {
 			t.Errorf("%d changes", r.changes.Load())
 		}
-		log := r.log()
+		log := r.log.String()
 		if n := strings.Count(log, "discovery fails"); n != 2 || strings.Count(log, "answers again") != 1 || strings.Count(log, "\n") != 4 ||
 			!strings.Contains(log, "code=HF-2013") || !strings.Contains(log, `why="status 500"`) {
 			t.Errorf("the log is\n%s", log)
@@ -199,8 +186,8 @@ func TestReloads(t *testing.T) {
 		if n := r.sources["u"].questions(); n != 1 {
 			t.Errorf("%d questions", n)
 		}
-		if strings.Contains(r.log(), "fails") {
-			t.Errorf("the log is\n%s", r.log())
+		if strings.Contains(r.log.String(), "fails") {
+			t.Errorf("the log is\n%s", r.log.String())
 		}
 		// Another source that does not answer begins with what there was.
 		c := r.Prepare(from("p", "dead"))
@@ -209,8 +196,8 @@ func TestReloads(t *testing.T) {
 		}
 		c.Commit()
 		r.want(t, "p", "a:1")
-		if _, there := r.Backends()["q"]; there || !strings.Contains(r.log(), "fails") {
-			t.Errorf("%v; the log is\n%s", r.Backends(), r.log())
+		if _, there := r.Backends()["q"]; there || !strings.Contains(r.log.String(), "fails") {
+			t.Errorf("%v; the log is\n%s", r.Backends(), r.log.String())
 		}
 		r.sources["dead"].says(time.Hour, "c:1")
 		time.Sleep(2 * time.Second)
@@ -245,8 +232,8 @@ func TestCloseInterrupts(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("it took %v", took)
 		}
-		if strings.Contains(r.log(), "fails") {
-			t.Errorf("the log is\n%s", r.log())
+		if strings.Contains(r.log.String(), "fails") {
+			t.Errorf("the log is\n%s", r.log.String())
 		}
 	})
 }

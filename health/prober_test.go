@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 // checkFunc is a checker without a network.
@@ -40,16 +40,10 @@ type rig struct {
 	*Prober
 	check checkFunc // for all targets; set before Reconcile
 
+	log testkit.Log
+
 	mu       sync.Mutex
 	verdicts []Verdict // to the Report of target
-	log      bytes.Buffer
-}
-
-// Write is the log's end.
-func (r *rig) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.Write(p)
 }
 
 func (r *rig) report(v Verdict) {
@@ -68,7 +62,7 @@ func (r *rig) seen() (verdicts []Verdict, log string) {
 
 func newRig(check checkFunc) *rig {
 	r := &rig{check: check}
-	r.Prober = NewProber(slog.New(slog.NewTextHandler(r, nil)))
+	r.Prober = NewProber(slog.New(slog.NewTextHandler(&r.log, nil)))
 	r.newChecker = func(Target) checker { return r.check }
 	return r
 }

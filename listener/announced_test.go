@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -113,7 +112,7 @@ func TestAnnouncements(t *testing.T) {
 // told once.
 func TestNoAnnouncement(t *testing.T) {
 	opts, meterOf := metered(whoAsks)
-	log := new(lines)
+	log := new(testkit.Log)
 	opts.Reports = explain.NewReporter(slog.New(slog.NewTextHandler(log, nil)), time.Hour)
 	_, address := serve(t, opts, announced("127.0.0.1"))
 	count := &meterOf("web").refused[RefusedProxyHeader]
@@ -361,24 +360,6 @@ func FuzzAnnouncement(f *testing.F) {
 			}
 		}
 	})
-}
-
-// lines is a log.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // A listener that is bound to every address knows which one a client has

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,28 +66,10 @@ func startImpatient(t testing.TB, cfg *config.Config, silence time.Duration) *ri
 }
 
 // startLogged is start with a log that can be read.
-func startLogged(t testing.TB, cfg *config.Config) (*rig, *logText) {
+func startLogged(t testing.TB, cfg *config.Config) (*rig, *testkit.Log) {
 	t.Helper()
-	text := new(logText)
+	text := new(testkit.Log)
 	return startWith(t, cfg, patience, slog.NewTextHandler(text, nil)), text
-}
-
-// logText is what was logged.
-type logText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func startWith(t testing.TB, cfg *config.Config, silence time.Duration, log slog.Handler) *rig {

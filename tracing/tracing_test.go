@@ -1,7 +1,6 @@
 package tracing
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -33,21 +32,10 @@ func parent(kept string) string { return "00-" + remoteTrace + "-" + remoteSpan 
 // rig is a Tracer with a log and counts.
 type rig struct {
 	*Tracer
+	log testkit.Log
+
 	mu     sync.Mutex
-	log    bytes.Buffer
 	counts [3]int
-}
-
-func (r *rig) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.Write(p)
-}
-
-func (r *rig) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
 }
 
 func (r *rig) count(result Result) int {
@@ -59,7 +47,7 @@ func (r *rig) count(result Result) int {
 func newRig(t testing.TB, endpoint string, sample float64) *rig {
 	r := &rig{}
 	tracer, err := New(config.Tracing{Endpoint: endpoint, Sample: sample, ServiceName: "game", Headers: map[string]config.Secret{"X-Api-Key": "hush"}}, Options{
-		Log: slog.New(slog.NewTextHandler(r, nil)), Version: "test", Run: "run",
+		Log: slog.New(slog.NewTextHandler(&r.log, nil)), Version: "test", Run: "run",
 		Count: func(result Result, n int) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -234,7 +222,7 @@ func TestDeadCollectorHarmsNobody(t *testing.T) {
 	flush()
 	c.Answer(0)
 	flush()
-	log := r.text()
+	log := r.log.String()
 	if strings.Count(log, "code=HF-8003") != 1 || !strings.Contains(log, `error="status 401"`) || !strings.Contains(log, "lost=2") || strings.Contains(log, "hush") {
 		t.Errorf("the log reads\n%s", log)
 	}

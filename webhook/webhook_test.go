@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -24,29 +23,11 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const patience = 15 * time.Second
 
-// safeBuffer is a log that may be read while it is written.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // rig is a Sender whose log and counts can be looked at.
 type rig struct {
 	*Sender
 	t   *testing.T
-	log safeBuffer
+	log testkit.Log
 
 	mu     sync.Mutex
 	counts map[string]int
