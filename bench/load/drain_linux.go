@@ -22,38 +22,23 @@ var errGone = errors.New("the other side ended the stream")
 // drain: as paced, until the balancer is told to empty one backend. A socket
 // that ends comes back at once, as a game's client would.
 type drain struct {
-	w     *worker
-	start int64
-	every float64 // nanoseconds between messages
-	left  int     // sockets on the victim
+	timetable
+	left  int // sockets on the victim
 	fatal error
 	found Drain
 }
 
 func (d *drain) measure(ctx context.Context) error {
 	w := d.w
-	d.every = 1e9 / (float64(w.plan.Rate) / float64(w.plan.Threads))
-	for i, s := range w.sockets {
-		s.index = i // from here on the place in this worker's timetable
+	for _, s := range w.sockets {
 		if s.state == open && s.home == victim {
 			d.left++
 		}
 	}
 	d.found.Sockets = d.left
-	d.start = w.now()
-	for k := 0; d.fatal == nil; {
-		due := d.due(k)
-		if due >= w.until {
-			break
-		}
-		if due > w.now() {
-			if err := w.turn(ctx, due); err != nil {
-				return err
-			}
-			continue
-		}
-		d.send(w.sockets[k%len(w.sockets)], k/len(w.sockets))
-		k++
+	d.begin()
+	if err := d.run(ctx, d.send, func() bool { return d.fatal != nil }); err != nil {
+		return err
 	}
 	if d.found.Left = d.left; d.left > 0 {
 		d.found.Emptied = 0
@@ -63,9 +48,6 @@ func (d *drain) measure(ctx context.Context) error {
 	}
 	return w.drain(ctx)
 }
-
-// due is when message k must be sent.
-func (d *drain) due(k int) int64 { return d.start + int64(float64(k)*d.every) }
 
 // send sends the socket's n-th message. Those under way on a socket have
 // numbers in a row: the first one and how many are enough to know.
@@ -84,7 +66,7 @@ func (d *drain) send(s *socket, n int) {
 
 func (d *drain) echoed(s *socket) {
 	w := d.w
-	due := d.due(s.index + s.echoes*len(w.sockets))
+	due := d.dueOf(s, s.echoes)
 	s.echoes++
 	s.owing--
 	w.busy--

@@ -6,44 +6,21 @@ import (
 	"time"
 )
 
-// paced: message k of this worker is due at start + k*every, on socket
-// k % sockets. Nothing has to be remembered for a message: the j-th echo on a
-// socket belongs to the j-th message sent on it.
-type paced struct {
-	w     *worker
-	start int64
-	every float64 // nanoseconds between messages
-}
+// paced: messages are sent by a timetable, whatever became of earlier ones.
+type paced struct{ timetable }
 
 func (p *paced) measure(ctx context.Context) error {
-	w := p.w
-	p.every = 1e9 / (float64(w.plan.Rate) / float64(w.plan.Threads))
-	for i, s := range w.sockets {
+	for _, s := range p.w.sockets {
 		s.echoes = 0
-		s.index = i // from here on the place in this worker's timetable
 	}
-	p.start = w.now()
-	for k := 0; ; {
-		due := p.due(k)
-		if due >= w.until {
-			break
-		}
-		if due > w.now() {
-			if err := w.turn(ctx, due); err != nil {
-				return err
-			}
-			continue
-		}
-		p.send(w.sockets[k%len(w.sockets)])
-		k++
+	p.begin()
+	if err := p.run(ctx, p.send, func() bool { return false }); err != nil {
+		return err
 	}
-	return w.drain(ctx)
+	return p.w.drain(ctx)
 }
 
-// due is when message k must be sent.
-func (p *paced) due(k int) int64 { return p.start + int64(float64(k)*p.every) }
-
-func (p *paced) send(s *socket) {
+func (p *paced) send(s *socket, _ int) {
 	if s.state != open {
 		p.w.fail(fmt.Errorf("send message: socket %d is gone", s.index))
 		return
@@ -56,7 +33,7 @@ func (p *paced) opened(*socket) {}
 
 func (p *paced) echoed(s *socket) {
 	w := p.w
-	due := p.due(s.index + s.echoes*len(w.sockets))
+	due := p.dueOf(s, s.echoes)
 	s.echoes++
 	w.busy--
 	if due >= w.from && due < w.until {

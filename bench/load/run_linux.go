@@ -99,13 +99,13 @@ func (r *run) scenario(w *worker) scenario {
 	case Idle:
 		return &idle{w: w, sampled: r.sampled}
 	case Paced:
-		return &paced{w: w}
+		return &paced{timetable{w: w}}
 	case Push:
 		return &push{w: w}
 	case Storm:
 		return &storm{w: w}
 	case Draining:
-		return &drain{w: w}
+		return &drain{timetable: timetable{w: w}}
 	}
 	return &pingpong{w: w}
 }
