@@ -3,8 +3,10 @@ package discovery
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -181,10 +183,15 @@ func (c *Change) Commit() {
 		go s.run(ctx, w)
 	}
 	s.mu.Unlock()
-	for _, w := range gone {
+	stop(gone)
+}
+
+// stop ends the workers, all at the same time, and returns when they have ended.
+func stop(workers []*worker) {
+	for _, w := range workers {
 		w.cancel()
 	}
-	for _, w := range gone {
+	for _, w := range workers {
 		<-w.done
 		w.close()
 	}
@@ -234,16 +241,10 @@ func statuses(workers map[string]*worker) map[string]Status {
 // does nothing.
 func (s *Set) Close() {
 	s.mu.Lock()
-	workers := s.workers
+	workers := slices.Collect(maps.Values(s.workers))
 	s.workers, s.closed = nil, true
 	s.mu.Unlock()
-	for _, w := range workers {
-		w.cancel()
-	}
-	for _, w := range workers {
-		<-w.done
-		w.close()
-	}
+	stop(workers)
 }
 
 // run asks w's source until ctx ends.

@@ -26,10 +26,7 @@ func (a *app) backendChanged(c balancer.Change) {
 	case balancer.PanicEnded:
 		a.metrics.Panic(c.Key.Pool, false)
 	case balancer.DrainAsked, balancer.DrainWithdrawn:
-		select {
-		case a.asked <- struct{}{}:
-		default:
-		}
+		nudge(a.asked)
 	}
 	select {
 	case a.changes <- c:

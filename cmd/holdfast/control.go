@@ -36,6 +36,29 @@ func (a *app) onCommand(f func()) bool {
 	}
 }
 
+// nudge has whoever follows c do what is to be done once more. It does not wait.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// follow has f done on the command's goroutine after each nudge, until the
+// process ends.
+func (a *app) follow(c <-chan struct{}, f func()) {
+	for {
+		select {
+		case <-c:
+			if !a.onCommand(f) {
+				return
+			}
+		case <-a.ending:
+			return
+		}
+	}
+}
+
 // orderReload is reload for other goroutines.
 func (a *app) orderReload() (outcome admin.Outcome, err error) {
 	if !a.onCommand(func() { outcome = a.reload() }) {

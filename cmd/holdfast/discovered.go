@@ -13,26 +13,7 @@ import (
 
 // newDiscovery makes the sources of backends, of which there are none yet.
 func (a *app) newDiscovery() *discovery.Set {
-	return discovery.New(a.log.Logger, func() {
-		select {
-		case a.found <- struct{}{}:
-		default:
-		}
-	})
-}
-
-// followDiscovery takes what discovery finds, until the process ends.
-func (a *app) followDiscovery() {
-	for {
-		select {
-		case <-a.found:
-			if !a.onCommand(a.takeFound) {
-				return
-			}
-		case <-a.ending:
-			return
-		}
-	}
+	return discovery.New(a.log.Logger, func() { nudge(a.found) })
 }
 
 // takeFound puts the backends that discovery has found in force, as a reload

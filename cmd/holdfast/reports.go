@@ -15,24 +15,10 @@ func reported(r *health.LoadReport) *balancer.LoadReport {
 	return &balancer.LoadReport{Load: r.Load, Capacity: r.Capacity, Drain: r.Drain, At: r.At}
 }
 
-// obeyReports begins and ends the drains that backends ask for themselves, until
-// the process ends. Those who ask come by backendChanged, on goroutines that the
-// command's may be waiting for; so they are obeyed here.
-func (a *app) obeyReports() {
-	for {
-		select {
-		case <-a.asked:
-			if !a.onCommand(a.drainByReports) {
-				return
-			}
-		case <-a.ending:
-			return
-		}
-	}
-}
-
 // drainByReports brings the drains of all backends in line with what they ask
-// for. What the operator has ordered comes first.
+// for. What the operator has ordered comes first. Those who ask come by
+// backendChanged, on goroutines that the command's may be waiting for; so they
+// are obeyed by follow.
 func (a *app) drainByReports() {
 	for _, b := range a.registry.Snapshot() {
 		_, under := a.drainer.Of(b.Key())
