@@ -71,14 +71,7 @@ func newPolicy(t testing.TB, trusted []string, sticky *config.Sticky) *policy {
 	pool := cfg.Pools["pool"]
 	pool.Sticky, pool.HashKey = sticky, "query:room"
 	cfg.Pools["pool"] = pool
-	pools, err := balancer.NewRegistry().Compile(cfg.Pools)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := Compile(cfg, pools)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, rt := compile(t, balancer.NewRegistry(), cfg)
 	answer := bytes.NewReader(plainAnswer)
 	p := &policy{ctx: requestOf(t, browser), rt: rt, l: rt.listener("web"), answer: answer, reader: bufio.NewReader(answer)}
 	p.resp.DisableNormalizing()

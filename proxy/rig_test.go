@@ -164,7 +164,15 @@ func (c *clientConn) SetDeadline(t time.Time) error {
 // swap compiles and commits cfg.
 func (r *rig) swap(t testing.TB, cfg *config.Config) {
 	t.Helper()
-	pools, err := r.registry.Compile(cfg.Pools)
+	pools, rt := compile(t, r.registry, cfg)
+	r.proxy.Swap(rt)
+	r.registry.Commit(pools)
+}
+
+// compile makes a configuration's pools and Runtime, and commits neither.
+func compile(t testing.TB, registry *balancer.Registry, cfg *config.Config) (*balancer.Pools, *Runtime) {
+	t.Helper()
+	pools, err := registry.Compile(cfg.Pools)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +180,7 @@ func (r *rig) swap(t testing.TB, cfg *config.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.proxy.Swap(rt)
-	r.registry.Commit(pools)
+	return pools, rt
 }
 
 // active is how many leases of the backend at addr are out.

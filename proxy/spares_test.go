@@ -21,14 +21,7 @@ func TestNoSparesWherePROXYGoesBeforeTLS(t *testing.T) {
 		pool.Warm, pool.SendProxy = 1, send
 		pool.Backends[1].URL = "http://" + testkit.FreeAddr(t)
 		cfg.Pools["pool"] = pool
-		pools, err := balancer.NewRegistry().Compile(cfg.Pools)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rt, err := Compile(cfg, pools)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, rt := compile(t, balancer.NewRegistry(), cfg)
 		p := New(Options{Metrics: metrics.New(), Log: slog.New(slog.DiscardHandler)})
 		defer p.Close()
 		p.Swap(rt)

@@ -194,13 +194,9 @@ func (r rig) call(at place, backend netip.AddrPort, o Owner) *Call {
 func (r rig) backend(t *testing.T, l net.Listener) <-chan *peer {
 	out := make(chan *peer, 1)
 	go func() {
-		c, err := l.Accept()
+		p, err := r.accept(l)
 		if err != nil {
 			return
-		}
-		p := &peer{Conn: c, tcp: c.(*net.TCPConn)}
-		if r.tls[Backend] {
-			p.Conn = tls.Server(c, serverTLS())
 		}
 		b := make([]byte, len(handshake))
 		if _, err := io.ReadFull(p, b); err != nil || string(b) != handshake {
@@ -209,6 +205,19 @@ func (r rig) backend(t *testing.T, l net.Listener) <-chan *peer {
 		out <- p
 	}()
 	return out
+}
+
+// accept accepts one connection of a backend, of which TLS is not agreed on yet.
+func (r rig) accept(l net.Listener) (*peer, error) {
+	c, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{Conn: c, tcp: c.(*net.TCPConn)}
+	if r.tls[Backend] {
+		p.Conn = tls.Server(c, serverTLS())
+	}
+	return p, nil
 }
 
 // joined is an open pair between two connections of the test.

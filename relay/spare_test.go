@@ -16,17 +16,14 @@ func (r rig) spare(t *testing.T, l net.Listener) (*Spare, *peer) {
 	t.Helper()
 	accepted := make(chan *peer, 1)
 	go func() {
-		c, err := l.Accept()
+		p, err := r.accept(l)
 		if err != nil {
 			return
 		}
-		p := &peer{Conn: c, tcp: c.(*net.TCPConn)}
-		if r.tls[Backend] {
-			s := tls.Server(c, serverTLS())
+		if s, secure := p.Conn.(*tls.Conn); secure {
 			if err := s.Handshake(); err != nil {
 				t.Errorf("handshake: %v", err)
 			}
-			p.Conn = s
 		}
 		accepted <- p
 	}()

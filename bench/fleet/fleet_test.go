@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -116,15 +115,11 @@ func TestFleet(t *testing.T) {
 		t.Skip("there is no program k6: go install go.k6.io/k6@v1.8.1")
 	}
 	dir := t.TempDir()
-	program := filepath.Join(dir, "holdfast")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/holdfast").CombinedOutput(); err != nil {
-		t.Fatalf("build Holdfast: %v\n%s", err, bytes.TrimSpace(out))
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Holdfast: program, K6: k6, Scripts: "../k6", Backend: []string{self, "server"}, Out: dir, Sockets: 300}
+	o := Options{Holdfast: testkit.Build(t, "cmd/holdfast"), K6: k6, Scripts: "../k6", Backend: []string{self, "server"}, Out: dir, Sockets: 300}
 
 	d, err := Drain(t.Context(), o, 100)
 	if err != nil || d.Codes["1012"] != 300 || d.After["b1"] != 0 || d.Most > 100 {

@@ -3,7 +3,6 @@
 package k6
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/bench/backend"
 	"github.com/holdfast-lb/holdfast/bench/peers"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 // failed is the exit status of k6 when a threshold is crossed.
@@ -88,17 +88,13 @@ func TestScripts(t *testing.T) {
 // address.
 func startHoldfast(t *testing.T, backends []string) string {
 	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "holdfast")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/holdfast").CombinedOutput(); err != nil {
-		t.Fatalf("build Holdfast: %v\n%s", err, bytes.TrimSpace(out))
-	}
+	program := testkit.Build(t, "cmd/holdfast")
 	listen, err := peers.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := peers.Start(context.Background(), peers.Holdfast, program, peers.Setup{
-		Dir: dir, Listen: listen, Backends: backends, Threads: 2, Files: 20000,
+		Dir: t.TempDir(), Listen: listen, Backends: backends, Threads: 2, Files: 20000,
 	})
 	if err != nil {
 		t.Fatal(err)

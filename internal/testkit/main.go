@@ -14,6 +14,7 @@
 //   - [Authority] signs certificates, for backends whose TLS is set and for
 //     everybody else.
 //   - [DialTCP] and [ServeTCP] are bare TCP, for what is not even HTTP.
+//   - [Build] builds a program of this module.
 //   - [Log] is a log that can be read while it is written.
 //   - [Eventually] waits for a condition instead of sleeping for luck.
 //
