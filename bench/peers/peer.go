@@ -58,6 +58,19 @@ func (s Setup) RouteNumbers() []int {
 	return n
 }
 
+// writeRoutes writes the routes as a map of HAProxy's, which it looks up in a
+// tree; conditions, one for each route, would be tried one after the other.
+func writeRoutes(s Setup) error {
+	if s.Routes == 0 {
+		return nil
+	}
+	var b []byte
+	for _, n := range s.RouteNumbers() {
+		b = fmt.Appendf(b, "/r/%d/ arena\n", n)
+	}
+	return os.WriteFile(filepath.Join(s.Dir, "routes.map"), b, 0o600)
+}
+
 // ModuleDir is where Debian and others keep Apache's modules.
 func (s Setup) ModuleDir() string {
 	for _, dir := range []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules"} {
@@ -79,8 +92,8 @@ func (s Setup) Modules() []string {
 }
 
 // MaxConn is how many proxied connections fit into the descriptors, with some
-// left for listeners, pollers and health checks.
-func (s Setup) MaxConn() int { return (s.Files - 100) / 2 }
+// left for listeners, pollers and a health check of each backend.
+func (s Setup) MaxConn() int { return (s.Files - 100 - len(s.Backends)) / 2 }
 
 // peer is how one balancer is configured and started.
 type peer struct {
@@ -195,6 +208,9 @@ func Configure(name string, s Setup) (string, error) {
 		if err := writeCertificate(s.Dir); err != nil {
 			return "", fmt.Errorf("configure %s: %w", name, err)
 		}
+	}
+	if err := writeRoutes(s); err != nil {
+		return "", fmt.Errorf("configure %s: %w", name, err)
 	}
 	path := filepath.Join(s.Dir, p.config)
 	f, err := os.Create(path)

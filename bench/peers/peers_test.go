@@ -17,7 +17,7 @@ func TestConfigure(t *testing.T) {
 	var with Setup // beside what every one has
 	f := func(name string, want ...string) {
 		t.Helper()
-		s := Setup{TLS: with.TLS, Drains: with.Drains, Admin: with.Admin, Sticky: with.Sticky,
+		s := Setup{TLS: with.TLS, Drains: with.Drains, Admin: with.Admin, Sticky: with.Sticky, Routes: with.Routes,
 			Dir: t.TempDir(), Listen: "127.0.0.1:8000", Backends: []string{"127.0.0.1:1", "127.0.0.1:2"}, Threads: 2, Files: 20000}
 		path, err := Configure(name, s)
 		if err != nil {
@@ -33,7 +33,7 @@ func TestConfigure(t *testing.T) {
 			}
 		}
 	}
-	f("haproxy", "nbthread 2\n", "maxconn 9950\n", "bind 127.0.0.1:8000 ", "server arena-1 127.0.0.1:2\n")
+	f("haproxy", "nbthread 2\n", "maxconn 9949\n", "bind 127.0.0.1:8000 ", "server arena-1 127.0.0.1:2\n")
 	f("haproxy", "tune.maxpollevents 24\n")
 	f("nginx", "worker_processes 2;", "worker_connections 20000;", "listen 127.0.0.1:8000 ", "server 127.0.0.1:2;")
 	f(Holdfast, "address: 127.0.0.1:8000\n", `{name: arena-1, url: "http://127.0.0.1:2"}`)
@@ -43,6 +43,10 @@ func TestConfigure(t *testing.T) {
 	f("apache", "SSLEngine on", "/cert.pem\n", "LoadModule ssl_module")
 	f("caddy", "https://127.0.0.1:8000 {\n\ttls ")
 	f(Holdfast, "tls: {certificates: [{cert: ")
+	with = Setup{Routes: 2}
+	f("haproxy", "use_backend %[path,map_beg(", "/routes.map,arena)]\n")
+	f("nginx", "location /r/2/ ")
+	f(Holdfast, "{name: r2, path: /r/2/, pool: arena}\n")
 	with = Setup{Sticky: 1000}
 	f("haproxy", "stick-table type string len 16 size 1000 ", "stick on url_param(room)\n")
 	f(Holdfast, "sticky: {by: query, name: room, ttl: 30m, max_entries: 1000}\n")

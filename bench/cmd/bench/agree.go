@@ -58,3 +58,23 @@ func read(dir string) (*report.Report, error) {
 	}
 	return &r, nil
 }
+
+// summaryCommand writes runs as one table.
+func summaryCommand() *cobra.Command {
+	return quiet(&cobra.Command{
+		Use:   "summary DIR...",
+		Short: "write a line for each scenario: medians over the rounds of all runs, and ratios in each, from the raw.json of each",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			var runs []*report.Report
+			for _, dir := range dirs {
+				r, err := read(dir)
+				if err != nil {
+					return err
+				}
+				runs = append(runs, r)
+			}
+			return report.WriteSummary(cmd.OutOrStdout(), report.Subject, runs...)
+		},
+	})
+}

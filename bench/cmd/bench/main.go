@@ -3,6 +3,7 @@
 //	bench --holdfast ./holdfast --against haproxy,nginx,none
 //	bench --quick --only pingpong,churn
 //	bench compare RUN1 RUN2           do two runs agree?
+//	bench summary RUN1 RUN2           a line for each scenario
 //	bench backend                     echo backends, until Ctrl-C
 //	bench load churn --target 127.0.0.1:8080 --duration 10s
 //
@@ -27,7 +28,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	root := compareCommand()
-	root.AddCommand(backendCommand(), loadCommand(), agreeCommand())
+	root.AddCommand(backendCommand(), loadCommand(), agreeCommand(), summaryCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
