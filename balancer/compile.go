@@ -69,6 +69,7 @@ func (r *Registry) compilePool(name string, c config.Pool) (*Pool, error) {
 		return nil, fmt.Errorf("%s.balance: %q is not known, use one of least_conn, p2c, round_robin, random, hash, first",
 			path, c.Balance)
 	}
+	p.catchesUp = p.balance == leastConn
 	p.weighs = p.reports && (p.balance == leastConn || p.balance == powerOfTwo)
 	if len(c.Backends) == 0 && c.Discovery == nil {
 		return nil, fmt.Errorf("%s.backends: there are none, write at least one", path)

@@ -75,6 +75,7 @@ type ask struct {
 	tried *Tried
 
 	reports, weighs bool // Pool's
+	skipsLate       bool // see lightestOnRamp
 
 	each    rate  // of handshakes, if this is one
 	at      int64 // the time, if each is set

@@ -283,6 +283,11 @@ func BenchmarkPick(b *testing.B) {
 					m.state.report.Store((&LoadReport{Load: -1, Capacity: 1000}).word())
 				}
 			}
+			if c.SlowStart != 0 { // one that catches up, and does not come far
+				p.members[0].state.word.Store(0)
+				p.members[0].state.ramp.Store(1 - int64(c.SlowStart))
+				p.rampEnd.Store(1)
+			}
 			cookie := p.Backends()[1].StickyID()
 			loop := func(next func() bool) {
 				key := []byte("room 00")
@@ -309,6 +314,7 @@ func BenchmarkPick(b *testing.B) {
 		f(balance, config.Pool{Balance: balance})
 	}
 	f("least_conn_reports", config.Pool{Health: config.Health{LoadReports: true}})
+	f("least_conn_catches_up", config.Pool{SlowStart: time.Second})
 	f("p2c_reports", config.Pool{Balance: "p2c", Health: config.Health{LoadReports: true}})
 	f("sticky_table", config.Pool{Sticky: byQuery()})
 	f("sticky_cookie", config.Pool{Sticky: byCookie("")})

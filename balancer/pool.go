@@ -44,8 +44,9 @@ type Pool struct {
 	backends []*Backend
 
 	slowStart time.Duration
+	catchesUp bool // behind the ramp newcomers are held to twice their share
 	clock     clock
-	rampEnd   atomic.Int64 // when the last ramp ends; 0: nobody is on one
+	rampEnd   atomic.Int64 // when the last ramp ends; 0: nobody is on one, or catches up
 
 	registry *Registry
 	passive  *passive    // nil: live traffic has no say

@@ -17,6 +17,12 @@ import (
 // more leases than its weight so far allows; the others get the rest. hash and
 // first are left alone, as slow start would move keys, or the order.
 //
+// With its whole weight a newcomer still has fewer sockets than its neighbours,
+// and least_conn would now give it all that come until it had as many. So it
+// catches up: until it is no lighter than the others, newcomers together take
+// part in at most twice as many picks as their share, and leave the others half
+// of theirs at least.
+//
 // Nothing runs for it. A pick looks at one word of the pool; only while that
 // says that somebody is on the ramp, it reads the clock and this file matters.
 
@@ -26,15 +32,15 @@ const (
 	coldParts = whole / 10 // the least
 )
 
-// rampClock is the time for ask.now: 0 if nobody is on the ramp, otherwise
-// nanoseconds of the registry's clock, which begins above 0.
+// rampClock is the time for ask.now: 0 if nobody is on the ramp or catches up,
+// otherwise nanoseconds of the registry's clock, which begins above 0.
 func (p *Pool) rampClock() int64 {
 	end := p.rampEnd.Load()
 	if end == 0 {
 		return 0
 	}
 	now := p.clock.now()
-	if now >= end {
+	if now >= end && !p.catchesUp {
 		// A newcomer may have set another end meanwhile: that one stays.
 		p.rampEnd.CompareAndSwap(end, 0)
 		return 0
@@ -93,29 +99,65 @@ func (p *Pool) load(w uint64, a *ask) uint64 {
 	return active(w)
 }
 
-// lightestOnRamp is lightest while somebody is on the ramp: newcomers take part
-// in as many picks as their share of all weight so far, and their load is
-// measured by the weight that they have so far. If only newcomers admit a lease
-// and chance passes over each, the lightest of them is taken.
+// lightestOnRamp is lightest while somebody is on the ramp or catches up. Who is
+// on the ramp takes part in as many picks as its share of all weight so far,
+// and its load is measured by the weight that it has so far. If only newcomers
+// admit a lease and chance passes over each, the lightest of them is taken.
 func (p *Pool) lightestOnRamp(a *ask) (best *member, word uint64) {
-	var sum uint64 // of the weights so far
+	var (
+		end       = p.rampEnd.Load()
+		newcomers int
+		sum       uint64 // of the weights so far
+		late      uint64 // of those that catch up
+	)
 	for i := range p.members {
 		m := &p.members[i]
-		if m.admits(a, m.state.word.Load()) {
-			sum += uint64(m.weight) * p.parts(m, a.now)
+		if m.state.ramp.Load() != 0 {
+			newcomers++
 		}
+		if m.admits(a, m.state.word.Load()) {
+			weight := uint64(m.weight) * p.parts(m, a.now)
+			sum += weight
+			if p.isLate(m, a.now) {
+				late += weight
+			}
+		}
+	}
+	if newcomers == 0 {
+		p.rampEnd.CompareAndSwap(end, 0)
 	}
 	if sum == 0 {
 		return nil, 0
 	}
+	a.skipsLate = late != 0 && rand.Uint64N(sum) >= min(2*late, (sum+late)/2)
 	if best, word = p.lightestOf(a, sum); best == nil {
-		best, word = p.lightestOf(a, 0)
+		return p.lightestOf(a, 0)
+	}
+	if late != 0 && !a.skipsLate && !p.isLate(best, a.now) {
+		p.settle(a)
 	}
 	return best, word
 }
 
-// lightestOf draws lots among newcomers by their share of sum; 0: all take
-// part.
+// isLate reports whether m has its whole weight and still catches up.
+func (p *Pool) isLate(m *member, now int64) bool {
+	began := m.state.ramp.Load()
+	return p.catchesUp && began != 0 && now-began >= int64(p.slowStart)
+}
+
+// settle ends the catching up of all that took part in a pick that found
+// somebody else to be as light.
+func (p *Pool) settle(a *ask) {
+	for i := range p.members {
+		m := &p.members[i]
+		if began := m.state.ramp.Load(); p.isLate(m, a.now) && m.admits(a, m.state.word.Load()) {
+			m.state.ramp.CompareAndSwap(began, 0) // unless it is a newcomer again
+		}
+	}
+}
+
+// lightestOf draws lots among those on the ramp by their share of sum; 0: all
+// take part.
 func (p *Pool) lightestOf(a *ask, sum uint64) (best *member, word uint64) {
 	var load, weight, ties uint64
 	for i := range p.members {
@@ -124,8 +166,13 @@ func (p *Pool) lightestOf(a *ask, sum uint64) (best *member, word uint64) {
 		if !m.admits(a, w) {
 			continue
 		}
-		if parts := p.parts(m, a.now); parts < whole && sum != 0 && rand.Uint64N(sum) >= uint64(m.weight)*parts {
-			continue
+		if sum != 0 {
+			if parts := p.parts(m, a.now); parts < whole && rand.Uint64N(sum) >= uint64(m.weight)*parts {
+				continue
+			}
+			if a.skipsLate && p.isLate(m, a.now) {
+				continue
+			}
 		}
 		n, so := p.load(w, a), p.weighed(m, w, a)
 		if best != nil {
@@ -156,7 +203,8 @@ func (p *Pool) rise(s *State) {
 	}
 	now := p.clock.now()
 	s.ramp.Store(now)
-	p.rampEnd.Store(max(p.rampEnd.Load(), now+int64(p.slowStart)))
+	// Always another value: a pick may be about to say that nobody is on it.
+	p.rampEnd.Store(max(p.rampEnd.Load()+1, now+int64(p.slowStart)))
 }
 
 // resumeRamps has p, of a new generation, know of the ramps of its members.
@@ -171,7 +219,7 @@ func (p *Pool) resumeRamps() {
 			last = max(last, began+int64(p.slowStart))
 		}
 	}
-	if last > p.clock.now() {
+	if last > p.clock.now() || p.catchesUp {
 		p.rampEnd.Store(last)
 	}
 }

@@ -80,8 +80,11 @@ func TestSlowStartAlongTheRamp(t *testing.T) {
 			if got := activeOf(p)[1:]; balance != "random" && balance != "p2c" && slices.Max(got)-slices.Min(got) > 300 {
 				t.Errorf("%s: the neighbours have %v", balance, got)
 			}
+			setSockets(p, []int{50_000, 50_000, 50_000, 50_000})
 			time.Sleep(time.Second)
-			pick(t, p, Query{})
+			for range 40 {
+				pick(t, p, Query{}) // one sees that it has caught up, another that nobody is left
+			}
 			if p.rampEnd.Load() != 0 {
 				t.Errorf("%s: picks look at the clock after the ramp", balance)
 			}
@@ -186,8 +189,94 @@ func TestSlowStartWhen(t *testing.T) {
 		r.SetHealth(key(p), false, "", epoch)
 		r.SetHealth(key(p), true, "", epoch)
 		time.Sleep(rampTime)
+		for range 40 {
+			pick(t, p, Query{})
+		}
 		return p
 	}, false, false)
+}
+
+// Behind the ramp newcomers that are far behind get at most twice their share
+// together, and the others half of theirs, however long that takes.
+func TestSlowStartCatchesUp(t *testing.T) {
+	f := func(want float64, newcomers int, weights ...int) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			p := withNewcomers(t, newcomers, 50_000, weights...)
+			p = reload(t, p.registry, slow("least_conn", weights...))
+			time.Sleep(time.Hour)
+			before := activeOf(p)
+			for range 10_000 {
+				pick(t, p, Query{Kind: Socket})
+			}
+			got := 0.
+			for i, n := range activeOf(p)[:newcomers] {
+				got += float64(n-before[i]) / 10_000
+			}
+			// 0.03 is six standard deviations.
+			if math.Abs(got-want) > 0.03 {
+				t.Errorf("%v: %d newcomers have a share of %.3f behind the ramp, want %.3f", weights, newcomers, got, want)
+			}
+		})
+	}
+	f(2./4, 1, 1, 1, 1, 1)
+	f(2./10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	f(3./4, 1, 1, 1)
+	f(2./8, 1, 1, 3, 4)
+	f((1+5./8)/2, 1, 5, 3)
+	f((1+2./3)/2, 2, 1, 1, 1)
+	f((1+3./4)/2, 3, 1, 1, 1, 1)
+	f(1, 2, 1, 3)
+}
+
+// Once newcomers have caught up all get alike, and picks go the short way.
+func TestSlowStartHasCaughtUp(t *testing.T) {
+	f := func(newcomers int, weights ...int) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			p := withNewcomers(t, newcomers, 2000, weights...)
+			time.Sleep(rampTime)
+			for range 8000 * len(weights) {
+				pick(t, p, Query{Kind: Socket})
+			}
+			got := activeOf(p)
+			for i := range got {
+				got[i] /= weights[i]
+			}
+			if slices.Max(got)-slices.Min(got) > 1 || p.rampEnd.Load() != 0 {
+				t.Errorf("%v are active for their weights, want all alike; end of ramps %d", got, p.rampEnd.Load())
+			}
+			setHealth(t, p.registry, p, 0, false)
+			setHealth(t, p.registry, p, 0, true)
+			if p.parts(&p.members[0], p.clock.now()) != coldParts || p.rampClock() == 0 {
+				t.Error("one that comes back once more is no newcomer")
+			}
+		})
+	}
+	f(1, 1, 1, 1, 1)
+	f(2, 1, 1, 1)
+	f(3, 1, 4, 2, 2, 1)
+}
+
+// withNewcomers is a pool whose first backends come back, and have nothing; of
+// the others each has so many sockets for each of its weight.
+func withNewcomers(t *testing.T, newcomers, sockets int, weights ...int) *Pool {
+	t.Helper()
+	r, p := compiled(t, slow("least_conn", weights...))
+	counts := make([]int, len(weights))
+	for i := range counts[newcomers:] {
+		counts[newcomers+i] = sockets * weights[newcomers+i]
+	}
+	for i := range newcomers {
+		setHealth(t, r, p, i, true)
+		setHealth(t, r, p, i, false)
+	}
+	setSockets(p, counts)
+	for i := range newcomers {
+		p.members[i].state.setStatus(bitDown, bitDown)
+		setHealth(t, r, p, i, true)
+	}
+	return p
 }
 
 // All recover at once: somebody is picked all the same, by weight.

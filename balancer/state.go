@@ -28,7 +28,7 @@ type Key struct {
 type State struct {
 	word    atomic.Uint64
 	verdict atomic.Pointer[verdict]
-	ramp    atomic.Int64  // when slow start began, by the registry's clock; 0: never
+	ramp    atomic.Int64  // when slow start began, by the registry's clock; 0: never, or it has caught up
 	begun   meter         // handshakes, for the pool's rate a backend
 	given   atomic.Uint64 // handshakes so far
 	key     Key

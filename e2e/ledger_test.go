@@ -55,6 +55,18 @@ func TestLedgerIsExact(t *testing.T) {
 	p := start(t, setup{rest: site(backends, "balance: least_conn", "sticky: {by: query, name: room, ttl: 5m}")})
 	sockets := scale(9000, 600, 60)
 	const rooms = 7
+	early := openPeers(t, p.web, "/?room=early", scale(1000, 60, 10)) // gone before the ledger is asked
+	var gone flow
+	for i, peer := range early {
+		text := strings.Repeat("x", i%300)
+		gone.Frames++
+		gone.Bytes += uint64(len(testkit.Text(text).Mask().Append(nil)))
+		if err := peer.echo(text); err != nil {
+			t.Fatalf("early peer %d: %v", i, err)
+		}
+	}
+	closePeers(early)
+	p.awaitIdle("web")
 	var peers []*peer
 	for room := range rooms {
 		peers = append(peers, openPeers(t, p.web, fmt.Sprintf("/?room=secret-%d", room), (sockets+room)/rooms)...)
@@ -114,7 +126,20 @@ func TestLedgerIsExact(t *testing.T) {
 	if in != want || out != back {
 		t.Errorf("the ledger says %+v in and %+v out, the clients %+v and %+v", in, out, want, back)
 	}
-	t.Logf("%d sockets: %+v in, %+v out", sockets, in, out)
+	// What the process counts has those that are gone, too.
+	var total struct {
+		In  flow `json:"client_to_backend"`
+		Out flow `json:"backend_to_client"`
+	}
+	if _, body, err := p.adminGet("/api/v1/status"); err != nil || json.Unmarshal(body, &total) != nil {
+		t.Fatalf("status: %s, %v", body, err)
+	}
+	want.Frames, want.Bytes = want.Frames+gone.Frames, want.Bytes+gone.Bytes
+	back.Frames, back.Bytes = back.Frames+gone.Frames, back.Bytes+gone.Bytes-4*gone.Frames
+	if total.In != want || total.Out != back {
+		t.Errorf("the process says %+v in and %+v out, the clients %+v and %+v", total.In, total.Out, want, back)
+	}
+	t.Logf("%d sockets: %+v in, %+v out; with %d that are gone: %+v in, %+v out", sockets, in, out, len(early), total.In, total.Out)
 	if len(perKey) != rooms {
 		t.Errorf("%d keys for %d rooms: %v", len(perKey), rooms, perKey)
 	}
