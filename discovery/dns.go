@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -196,13 +197,23 @@ func (s *dnsSource) ask(ctx context.Context, servers []string, name string, kind
 			case dns.RcodeNameError:
 				return records{}, m, isAnswer(m, name, kind)
 			}
-			err = troubled("rcode "+dns.RcodeToString[m.Rcode], "%s answers %s to %s %s", server, dns.RcodeToString[m.Rcode], name, dns.TypeToString[kind])
+			code := rcode(m.Rcode)
+			err = troubled("rcode "+code, "%s answers %s to %s %s", server, code, name, dns.TypeToString[kind])
 		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	return r, m, err
+}
+
+// rcode names what a server answers in place of records; by its number, as RFC
+// 3597 does with types, if it has no name.
+func rcode(code int) string {
+	if name, ok := dns.RcodeToString[code]; ok {
+		return name
+	}
+	return fmt.Sprint("RCODE", code)
 }
 
 // exchange asks one server, over UDP, and over TCP if the answer is cut.

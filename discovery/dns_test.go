@@ -180,6 +180,7 @@ func TestDNSTroubles(t *testing.T) {
 	f("no answer", "trouble: timeout", func(dns.ResponseWriter, *dns.Msg) {})
 	f("SERVFAIL", "trouble: rcode SERVFAIL", reply(func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }))
 	f("REFUSED", "trouble: rcode REFUSED", reply(func(m *dns.Msg) { m.Rcode = dns.RcodeRefused }))
+	f("a code without a name", "trouble: rcode RCODE13", reply(func(m *dns.Msg) { m.Rcode = 13 }))
 	f("another question", "trouble: nonsense", reply(func(m *dns.Msg) { m.Question[0].Name = "evil.test." }))
 	f("no question", "trouble: nonsense", reply(func(m *dns.Msg) { m.Question = nil }))
 	f("a question as an answer", "trouble: nonsense", reply(func(m *dns.Msg) { m.Response = false }))

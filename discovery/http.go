@@ -2,9 +2,7 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -15,8 +13,6 @@ import (
 )
 
 const (
-	maxHeader = 64 << 10 // bytes of an answer's header
-
 	// Retries of one fetch, on connection errors only.
 	retries       = 2
 	minRetryPause = 50 * time.Millisecond
@@ -38,19 +34,11 @@ type httpSource struct {
 
 func newHTTPSource(c config.HTTPDiscovery, most int) *httpSource {
 	return &httpSource{c: c, most: most, client: &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Transport: &http.Transport{
-				DisableCompression:     true, // what is small may be large
-				MaxResponseHeaderBytes: maxHeader,
-				MaxIdleConnsPerHost:    1,
-			},
-			// Where another server would be asked is for the operator to say.
-			CheckRedirect: outbound.NoRedirect,
-		},
+		HTTPClient:   outbound.NewHTTPClient(0), // fetch has a deadline
 		RetryMax:     retries,
 		RetryWaitMin: minRetryPause,
 		RetryWaitMax: maxRetryPause,
-		CheckRetry:   retryConnectionErrors,
+		CheckRetry:   outbound.RetryBroken,
 		Backoff:      retryablehttp.DefaultBackoff,
 	}}
 }
@@ -99,14 +87,4 @@ func (s *httpSource) fetch(ctx context.Context) (answer, error) {
 		s.tag = ""
 	}
 	return answer{backends: list, good: s.c.Interval}, nil
-}
-
-// retryConnectionErrors is a retryablehttp.CheckRetry: an answer, whatever its
-// status, is not asked for twice.
-func retryConnectionErrors(ctx context.Context, _ *http.Response, err error) (bool, error) {
-	if err == nil || ctx.Err() != nil || isTimeout(err) {
-		return false, nil
-	}
-	_, broken := errors.AsType[*net.OpError](err)
-	return broken, nil
 }

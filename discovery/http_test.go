@@ -72,6 +72,16 @@ func TestHTTPSource(t *testing.T) {
 	})
 	f("not modified still", good, unchanged)
 	f("none", "1s", says("[]"))
+	breaks := retries
+	f("a connection that breaks", good, func(w http.ResponseWriter, _ *http.Request) {
+		if breaks--; breaks >= 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("ETag", `"v1"`)
+		fmt.Fprint(w, body)
+	})
+	f("one that breaks again and again", "trouble: failed", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	f("none", "1s", says("[]"))
 	f("no ETag any more", good, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") != "" {
 			t.Errorf("asked with %v", r.Header)

@@ -2,16 +2,15 @@ package health
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 const (
@@ -52,12 +51,12 @@ func newHTTPChecker(t Target) (*httpChecker, error) {
 					MaxResponseHeaderBytes: maxProbeHeader,
 				},
 				// A redirect is an answer like any other: Expect judges it.
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+				CheckRedirect: outbound.NoRedirect,
 			},
 			RetryMax:     t.Spec.Retries,
 			RetryWaitMin: minRetryPause,
 			RetryWaitMax: maxRetryPause,
-			CheckRetry:   retryConnectionErrors,
+			CheckRetry:   outbound.RetryBroken,
 			Backoff:      retryablehttp.DefaultBackoff,
 		},
 		url:    t.Scheme + "://" + t.Address + t.Spec.Path,
@@ -87,15 +86,4 @@ func (c *httpChecker) check(ctx context.Context) answer {
 		return failed(err).of(resp)
 	}
 	return passed(fmt.Sprintf("status %d", status)).of(resp)
-}
-
-// retryConnectionErrors is a retryablehttp.CheckRetry: another attempt is worth
-// it when no answer came because the connection could not be made or broke. An
-// answer, whatever its status, is never asked for twice.
-func retryConnectionErrors(ctx context.Context, _ *http.Response, err error) (bool, error) {
-	if err == nil || ctx.Err() != nil || isTimeout(err) {
-		return false, nil
-	}
-	_, broken := errors.AsType[*net.OpError](err)
-	return broken || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), nil
 }

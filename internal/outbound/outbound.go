@@ -1,7 +1,8 @@
 // Package outbound is how Holdfast speaks to servers that an operator has named
 // beside the backends: those of webhooks, of traces, of keys and of lists. The
 // server that was named is the one that is spoken to, and its URL, which may
-// hold a secret, stands in no error.
+// hold a secret, stands in no error. Probes of backends share what is written
+// here of HTTP itself.
 package outbound
 
 import (
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -33,23 +35,29 @@ type Options struct {
 	Again func(status int) bool
 }
 
-// NewClient returns a client for [Post] to one server, which goes by way of the
-// proxy that the environment names, and follows no redirect. The caller closes
-// its idle connections.
+// NewHTTPClient returns a client for one server, which goes by way of the proxy
+// that the environment names, and follows no redirect: where another server
+// would be asked is for the operator to say. timeout is of one attempt; 0: none.
+// The caller closes its idle connections.
+func NewHTTPClient(timeout time.Duration) *http.Client {
+	return &http.Client{
+		Timeout: timeout,
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DisableCompression:     true, // what is small may be large
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		CheckRedirect: NoRedirect,
+	}
+}
+
+// NewClient returns a [NewHTTPClient] that tries again, for [Post].
 func NewClient(o Options) *retryablehttp.Client {
 	return &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Timeout: o.Timeout,
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DisableCompression:     true,
-				MaxIdleConnsPerHost:    1,
-				IdleConnTimeout:        30 * time.Second,
-				MaxResponseHeaderBytes: maxHeader,
-			},
-			CheckRedirect: NoRedirect,
-		},
-		RetryMax: o.Retries, RetryWaitMin: o.Pause, RetryWaitMax: o.MaxPause,
+		HTTPClient: NewHTTPClient(o.Timeout),
+		RetryMax:   o.Retries, RetryWaitMin: o.Pause, RetryWaitMax: o.MaxPause,
 		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 			switch {
 			case ctx.Err() != nil:
@@ -64,6 +72,19 @@ func NewClient(o Options) *retryablehttp.Client {
 		},
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
+}
+
+// RetryBroken is a retryablehttp.CheckRetry: another attempt is worth it when no
+// answer came because the connection could not be made or broke. An answer,
+// whatever its status, is never asked for twice, nor is what came too late.
+func RetryBroken(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if err == nil || ctx.Err() != nil {
+		return false, nil
+	}
+	if broken, ok := errors.AsType[*net.OpError](err); ok {
+		return !broken.Timeout(), nil
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), nil
 }
 
 // NoRedirect is an [http.Client]'s CheckRedirect that has a redirect be an

@@ -3,18 +3,74 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+// proxy is where the environment says that the way to other machines is.
+var proxy string
+
+func TestMain(m *testing.M) {
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		proxy = l.Addr().String()
+		_ = l.Close()
+	}
+	_ = os.Setenv("HTTP_PROXY", "http://"+proxy) // read once in a process
+	testkit.Main(m)
+}
+
+func TestProxyOfTheEnvironment(t *testing.T) {
+	l, err := net.Listen("tcp", proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Value
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked.Store(r.RequestURI) })}
+	go func() { _ = s.Serve(l) }()
+	defer s.Close()
+	c := NewClient(Options{Timeout: 10 * time.Second, Again: func(int) bool { return false }})
+	defer c.HTTPClient.CloseIdleConnections()
+	if err := Post(t.Context(), c, "http://directory.test/list", nil, http.Header{}); err != nil || asked.Load() != "http://directory.test/list" {
+		t.Errorf("the proxy was asked for %v, error %v", asked.Load(), err)
+	}
+}
+
+func TestRetryBroken(t *testing.T) {
+	f := func(err error, want bool) {
+		t.Helper()
+		err = &url.Error{Op: "Get", URL: "http://a/", Err: err}
+		if again, err := RetryBroken(t.Context(), nil, err); again != want || err != nil {
+			t.Errorf("%v: another attempt: %v, %v", err, again, err)
+		}
+	}
+	f(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true)
+	f(&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true)
+	f(io.EOF, true)
+	f(fmt.Errorf("body: %w", io.ErrUnexpectedEOF), true)
+	f(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, false)
+	f(context.DeadlineExceeded, false)
+	f(errors.New("malformed HTTP response"), false)
+	if again, _ := RetryBroken(t.Context(), &http.Response{StatusCode: 503}, nil); again {
+		t.Error("an answer is asked for twice")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if again, _ := RetryBroken(ended, nil, io.EOF); again {
+		t.Error("another attempt for nobody")
+	}
+}
 
 // What is tried again, what is not, and what an error tells.
 func TestPost(t *testing.T) {
