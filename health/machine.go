@@ -1,12 +1,15 @@
 package health
 
 // Machine is the rise/fall rule for one backend: down until rise probes in a
-// row have passed, up until fall in a row have failed. It has no clock and no
-// lock; its owner feeds it one result at a time. Make one with [NewMachine].
+// row have passed, up until fall in a row have failed. One that begins down is
+// up if its very first probe passes, whatever rise is: nothing has spoken
+// against it, and clients wait. It has no clock and no lock; its owner feeds it
+// one result at a time. Make one with [NewMachine].
 type Machine struct {
 	rise, fall int
 	against    int // results in a row that contradict the state
 	up         bool
+	judged     bool // by a result
 }
 
 // NewMachine returns a Machine in the given state. rise and fall are at least
@@ -17,12 +20,14 @@ func NewMachine(rise, fall int, up bool) Machine {
 
 // Observe takes one probe's result and tells whether it has changed the state.
 func (m *Machine) Observe(ok bool) (changed bool) {
+	first := !m.judged
+	m.judged = true
 	if ok == m.up {
 		m.against = 0
 		return false
 	}
 	m.against++
-	if m.against < m.threshold() {
+	if m.against < m.threshold() && !(first && ok) {
 		return false
 	}
 	m.up = ok

@@ -21,17 +21,20 @@ func TestMachine(t *testing.T) {
 		}
 	}
 	// The plain ways up and down.
-	f(2, 3, false, "++", "dU")
+	f(2, 3, false, "-++", "ddU")
 	f(2, 3, true, "---", "uuD")
 	f(1, 1, false, "+-+-", "UDUD")
 	// Results that confirm the state change nothing.
 	f(2, 3, false, "----", "dddd")
 	f(2, 3, true, "++++", "uuuu")
 	// A count starts anew when it is interrupted.
-	f(2, 3, false, "+-+-++", "dddddU")
+	f(2, 3, false, "-+-+-++", "ddddddU")
 	f(2, 3, true, "--+--+---", "uuuuuuuuD")
 	// A flip starts both counts anew.
-	f(2, 2, false, "++-+--++", "dUuuuDdU")
+	f(2, 2, false, "-++-+--++", "ddUuuuDdU")
+	// The first result is enough to come up, and not to go down.
+	f(3, 3, false, "+--+---", "UuuuuuD")
+	f(2, 2, true, "--", "uD")
 	f(3, 1, true, "-++-+++", "DdddddU")
 	// Less than one counts as one.
 	f(0, -1, false, "+-", "UD")
@@ -73,8 +76,11 @@ func TestMachineAgainstModel(t *testing.T) {
 		for i, ok := range rapid.SliceOf(rapid.Bool()).Draw(t, "results") {
 			since = append(since, ok)
 			n := rise
-			if up {
+			switch {
+			case up:
 				n = fall
+			case i == 0:
+				n = 1
 			}
 			flip := len(since) >= n
 			for _, r := range since[max(0, len(since)-n):] {

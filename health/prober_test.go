@@ -172,8 +172,8 @@ func TestProberVerdictsAndLog(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s %v %s %v", state(v.Changed, v.Up), v.OK, v.Why, v.Latency))
 		}
 		want := strings.Join([]string{
-			"d true fine 1ms",
 			"U true fine 1ms",
+			"u true fine 1ms",
 			"u true fine 1ms",
 			"u false status 503, expected 200-399 1ms",
 			"u false timeout after 1s 1s",
@@ -191,7 +191,7 @@ func TestProberVerdictsAndLog(t *testing.T) {
 
 		lines := strings.Split(strings.TrimSpace(log), "\n")
 		wantLines := []string{
-			`level=INFO msg="backend up" pool=arena backend=arena-1 address=a:1 check=http why=fine probes=2`,
+			`level=INFO msg="backend up" pool=arena backend=arena-1 address=a:1 check=http why=fine probes=1`,
 			`level=WARN msg="backend down" pool=arena backend=arena-1 address=a:1 check=http why="pong missing" probes=3 code=HF-2009 cause="`,
 			`level=INFO msg="backend up" pool=arena backend=arena-1 address=a:1 check=http why=fine probes=2`,
 		}
