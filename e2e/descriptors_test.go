@@ -12,6 +12,37 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
+// startCramped starts the program with 256 descriptors, before one backend with
+// these keys of its pool.
+func startCramped(t *testing.T, keys ...string) *process {
+	t.Helper()
+	p := prepare(t, setup{})
+	p.write(site([]*arena{startArena(t, "b1")}, keys...))
+	p.cmd = exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, program, "serve", "--config", p.file)
+	p.run(p.path("stderr.log"))
+	testkit.Eventually(t, patience, func() bool { return p.readyStatus() == http.StatusOK }, "holdfast is ready")
+	return p
+}
+
+// Connections that are made before a client needs one leave half of the
+// descriptors to clients, however many the configuration asks for.
+func TestSparesLeaveDescriptors(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("which descriptor is next is Linux's")
+	}
+	t.Parallel()
+	p := startCramped(t, "warm: 1000")
+	spares := func() float64 { return p.metric("holdfast_warm_connections", `pool="web"`) }
+	testkit.Eventually(t, patience, func() bool { return spares() >= 64 }, "there are spare connections")
+	openPeers(t, p.web, "/", 40)
+	if n := spares(); n > 128 {
+		t.Errorf("%v of 256 descriptors are spare connections", n)
+	}
+	if n := p.metric("holdfast_listener_refused_total", `reason="descriptors"`); n != 0 {
+		t.Errorf("%v clients are refused", n)
+	}
+}
+
 // Clients that take every descriptor they can get leave open sockets, the admin
 // address and reloads alone; when they go, new clients come in.
 func TestDescriptorsRunOut(t *testing.T) {
@@ -19,12 +50,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 		t.Skip("the reserve of descriptors is Linux's")
 	}
 	t.Parallel()
-	b := startArena(t, "b1")
-	p := prepare(t, setup{})
-	p.write(site([]*arena{b}))
-	p.cmd = exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, program, "serve", "--config", p.file)
-	p.run(p.path("stderr.log"))
-	testkit.Eventually(t, patience, func() bool { return p.readyStatus() == http.StatusOK }, "holdfast is ready")
+	p := startCramped(t)
 	good := startCrowd(t, p.web, 20)
 
 	flood := make([]*testkit.TCP, 400)

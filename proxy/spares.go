@@ -3,10 +3,12 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/sys"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
@@ -37,6 +39,7 @@ type spares struct {
 	place  *place
 	tls    *tls.Config // nil: none
 	counts *metrics.Spares
+	below  int // the descriptors that spares may have are lower ones
 	close  context.CancelFunc
 	wake   chan struct{} // a spare is missing
 
@@ -153,6 +156,10 @@ func (s *spares) add(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
+	if c.Beyond(s.below) {
+		c.Close() // clients come first
+		return false
+	}
 	s.mu.Lock()
 	welcome := s.wanted() > len(s.idle)
 	if welcome {
@@ -197,6 +204,15 @@ func (s *spares) weed(now time.Time) {
 	}
 }
 
+// spareDescriptors is the first descriptor that no spare may have: once half of
+// those of the process are taken, the rest is for clients.
+func spareDescriptors() int {
+	if most := sys.MaxDescriptors(); most > 0 {
+		return most / 2
+	}
+	return math.MaxInt // the system does not tell
+}
+
 // warm gives the backends of rt their spares, and ends those of others. The
 // caller holds p.swap.
 func (p *Proxy) warm(rt *Runtime) {
@@ -211,7 +227,7 @@ func (p *Proxy) warm(rt *Runtime) {
 		s := p.spares[k]
 		if s == nil {
 			ctx, cancel := context.WithCancel(context.Background())
-			s = &spares{place: u.place, tls: u.tls, counts: p.metrics.Spares(b.Key().Pool), close: cancel, wake: make(chan struct{}, 1)}
+			s = &spares{place: u.place, tls: u.tls, counts: p.metrics.Spares(b.Key().Pool), below: spareDescriptors(), close: cancel, wake: make(chan struct{}, 1)}
 			s.configure(b, want)
 			p.keepers.Go(func() { s.keep(ctx) })
 		} else {

@@ -53,6 +53,10 @@ func (s *Spare) Alive() bool {
 	return n > 0 && err == nil && len(plain) == 0 && len(reply) == 0
 }
 
+// Beyond tells whether the connection's descriptor is n or a higher one. The
+// kernel gives the lowest that is free, so when it was made all below were taken.
+func (s *Spare) Beyond(n int) bool { return s.fd >= n }
+
 // Close ends the connection, with a word of TLS if that is spoken. What is
 // closed or was taken stays as it is.
 func (s *Spare) Close() {
