@@ -179,7 +179,7 @@ func (m *manager) begin(ctx context.Context, cfg *certmagic.Config, domain strin
 	if _, err := cfg.CacheManagedCertificate(ctx, domain); err == nil {
 		return // and renewed in time
 	}
-	go func() {
+	m.work.Go(func() {
 		for m.order(ctx, cfg, domain) != nil {
 			select {
 			case <-time.After(m.pause):
@@ -187,7 +187,7 @@ func (m *manager) begin(ctx context.Context, cfg *certmagic.Config, domain strin
 				return
 			}
 		}
-	}()
+	})
 }
 
 // order has a domain's certificate ordered, again and again if the authority
