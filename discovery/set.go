@@ -20,6 +20,9 @@ const (
 	firstWait = 5 * time.Second
 	// fetchLimit bounds one fetch, whatever its parts may take.
 	fetchLimit = 30 * time.Second
+	// mostAtOnce is how many sources Prepare asks at the same time: a list of
+	// pools may be anybody's who may propose one.
+	mostAtOnce = 64
 	// jitterShare is how much longer than its least a pause may be, as a share of
 	// it. It keeps several balancers from falling into step.
 	jitterShare = 0.1
@@ -104,8 +107,8 @@ type Change struct {
 	fresh   []*worker
 }
 
-// Prepare asks the sources of pools that are not known yet, for at most five
-// seconds, and changes nothing. It cannot fail: a source that does not answer
+// Prepare asks the sources of pools that are not known yet, some at a time and
+// for at most five seconds, and changes nothing. It cannot fail: a source that does not answer
 // has no backends yet, or those that its pool had until now.
 func (s *Set) Prepare(pools map[string]config.Pool) *Change {
 	c := &Change{s: s, workers: map[string]*worker{}}
@@ -131,8 +134,13 @@ func (s *Set) Prepare(pools map[string]config.Pool) *Change {
 	ctx, cancel := context.WithTimeout(context.Background(), firstWait)
 	defer cancel()
 	var wg sync.WaitGroup
+	places := make(chan struct{}, mostAtOnce)
 	for _, w := range c.fresh {
-		wg.Go(func() { s.ask(ctx, w) })
+		places <- struct{}{}
+		wg.Go(func() {
+			s.ask(ctx, w)
+			<-places
+		})
 	}
 	wg.Wait()
 	return c
