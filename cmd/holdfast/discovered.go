@@ -16,6 +16,12 @@ func (a *app) newDiscovery() *discovery.Set {
 	return discovery.New(a.log.Logger, func() { nudge(a.found) })
 }
 
+// summary counts what runs: the configuration, and the backends that discovery
+// has found.
+func (a *app) summary() string {
+	return a.cfg.WithBackends(a.discovery.Backends()).Summary()
+}
+
 // takeFound puts the backends that discovery has found in force, as a reload
 // does; but no file is read, and nothing else changes.
 func (a *app) takeFound() {

@@ -88,7 +88,7 @@ func (a *app) reload() admin.Outcome {
 	a.metrics.Reload(true, time.Now())
 	outcome.Status, outcome.Changes = "reloaded", config.Diff(was, cfg)
 	changes := cmp.Or(outcome.Changes, "none")
-	a.log.Info("reloaded", "changes", changes, "configuration", cfg.Summary())
+	a.log.Info("reloaded", "changes", changes, "configuration", a.summary())
 	a.taken("reloaded", time.Now(), "reloaded, changes: "+changes)
 	return outcome
 }

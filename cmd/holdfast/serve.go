@@ -76,7 +76,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		return err
 	}
 	a.metrics.Reload(true, time.Now())
-	a.taken("started", time.Now(), "started with "+cfg.Summary())
+	a.taken("started", time.Now(), "started with "+a.summary())
 	if pidFile != "" {
 		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil { // #nosec G306 -- a pid is no secret
 			a.stop(time.Second)
@@ -84,7 +84,7 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 		}
 		defer func() { _ = os.Remove(pidFile) }()
 	}
-	log.Info("serving", "configuration", cfg.Summary(), "pid", os.Getpid(), "version", version())
+	log.Info("serving", "configuration", a.summary(), "pid", os.Getpid(), "version", version())
 	a.notReady.Store(nil)
 	for {
 		select {
