@@ -45,7 +45,7 @@ func runs(t *testing.T, s *Server) (base string) {
 	return "http://" + s.Addr().String()
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

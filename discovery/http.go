@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
@@ -70,7 +71,7 @@ func (s *httpSource) fetch(ctx context.Context) (answer, error) {
 	case resp.StatusCode == http.StatusNotModified && s.tag != "":
 		return answer{backends: s.list, good: s.c.Interval}, nil
 	case resp.StatusCode != http.StatusOK:
-		return answer{}, troubled(fmt.Sprint("status ", resp.StatusCode), "status %s, expected 200", clean(resp.Status))
+		return answer{}, troubled(fmt.Sprint("status ", resp.StatusCode), "status %s, expected 200", explain.Line(resp.Status, maxDetail))
 	case resp.ContentLength > maxList:
 		return answer{}, errTooLong
 	}

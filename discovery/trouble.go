@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
-	"unicode"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // trouble is why an answer was not taken. Two with the same kind are the same
@@ -31,7 +30,7 @@ func troubleOf(err error) *trouble {
 	if t, ok := errors.AsType[*trouble](err); ok {
 		return t
 	}
-	detail := clean(err.Error())
+	detail := explain.Line(err.Error(), maxDetail)
 	switch {
 	case isTimeout(err):
 		return &trouble{"timeout", "no answer in time: " + detail}
@@ -39,7 +38,7 @@ func troubleOf(err error) *trouble {
 		return &trouble{"too many", detail + " backends: raise max_backends if that is meant"}
 	}
 	if mistakes, ok := errors.AsType[config.Errors](err); ok {
-		detail = clean(mistakes[0].Error())
+		detail = explain.Line(mistakes[0].Error(), maxDetail)
 		if n := len(mistakes); n > 1 {
 			detail += fmt.Sprintf(" (and %d more mistakes)", n-1)
 		}
@@ -52,20 +51,6 @@ func troubleOf(err error) *trouble {
 		return &trouble{"unreadable", detail}
 	}
 	return &trouble{"failed", detail}
-}
-
-// clean shortens text of others to one line that a terminal can show.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.Join(strings.Fields(text), " "))
-	if len(text) > maxDetail {
-		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
-	}
-	return text
 }
 
 func isTimeout(err error) bool {

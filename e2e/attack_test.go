@@ -51,6 +51,7 @@ func runAttacker() {
 	}()
 	for _, a := range append(exhaustions, floods...) {
 		if a.name == os.Getenv(attackName) {
+			fmt.Println("begins")
 			a.run(ctx, front{f[0], f[1], f[2]})
 			return
 		}
@@ -59,14 +60,19 @@ func runAttacker() {
 	os.Exit(1)
 }
 
-// suffer has the front attacked until ctx ends: in the long form from a process
-// of its own that takes no more of this machine than the others leave, since
-// strangers bring machines of their own.
-func (f front) suffer(t *testing.T, ctx context.Context, a attack) {
+// suffer has the front attacked from when it returns until end is called: in the
+// long form from a process of its own that takes no more of this machine than
+// the others leave, since strangers bring machines of their own.
+func (f front) suffer(t *testing.T, a attack) (end func()) {
 	t.Helper()
 	if !*long {
-		a.run(ctx, f)
-		return
+		ctx, cancel := context.WithCancel(t.Context())
+		var attacking sync.WaitGroup
+		attacking.Go(func() { a.run(ctx, f) })
+		return func() {
+			cancel()
+			attacking.Wait()
+		}
 	}
 	cmd := exec.Command(os.Args[0])
 	if nice, err := exec.LookPath("nice"); err == nil {
@@ -75,16 +81,24 @@ func (f front) suffer(t *testing.T, ctx context.Context, a attack) {
 	cmd.Env = append(os.Environ(), attackName+"="+a.name, attackedFront+"="+strings.Join([]string{f.web, f.secure, f.announced}, ","))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
+	var stdout io.Reader
+	if err == nil {
+		stdout, err = cmd.StdoutPipe()
+	}
 	if err == nil {
 		err = cmd.Start()
+	}
+	if err == nil {
+		_, err = stdout.Read(make([]byte, 1)) // it begins
 	}
 	if err != nil {
 		t.Fatalf("start attacker: %v", err)
 	}
-	<-ctx.Done()
-	_ = stdin.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%s: the attacker has failed: %v", a.name, err)
+	return func() {
+		_ = stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: the attacker has failed: %v", a.name, err)
+		}
 	}
 }
 

@@ -102,12 +102,12 @@ func (h *hostile) serve(c *net.TCPConn) {
 		}
 		raw = append(raw, buf[:n]...)
 		for {
-			s, rest, whole := sight(raw)
+			s, rest, whole := testkit.Sight(raw)
 			if !whole {
 				break
 			}
 			raw = rest
-			if strings.Contains(s.line, "/next") {
+			if strings.Contains(s.Line, "/next") {
 				if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"); err != nil {
 					return
 				}
@@ -230,7 +230,7 @@ func takeAnswer(got string, toHEAD bool) (status, rest string, whole bool) {
 	status = lines[0][9:12]
 	length, chunked := -1, false
 	for _, line := range lines[1:] {
-		f := strictField.FindStringSubmatch(line)
+		f := testkit.StrictField.FindStringSubmatch(line)
 		if f == nil {
 			return fmt.Sprintf("MALFORMED: %.60q", line), got, true
 		}
@@ -264,9 +264,9 @@ func takeAnswer(got string, toHEAD bool) (status, rest string, whole bool) {
 
 // takeChunks takes a chunked body off what came.
 func takeChunks(body string) (rest string, whole bool) {
-	// sight reads chunks already: dress the body up as a request's.
-	s, left, found := sight([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.TrimSuffix(body, endMark)))
-	if !found || s.flaw != "" {
+	// Sight reads chunks already: dress the body up as a request's.
+	s, left, found := testkit.Sight([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.TrimSuffix(body, endMark)))
+	if !found || s.Flaw != "" {
 		return body, false
 	}
 	if strings.HasSuffix(body, endMark) {

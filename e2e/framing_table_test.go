@@ -72,8 +72,8 @@ func writeFramingTable(t *testing.T) {
 	}
 	line, _, _ := strings.Cut(string(version), " 20")
 	page := strings.ReplaceAll(strings.ReplaceAll(framingHead, "HAPROXY", line), "COUNT", fmt.Sprint(countCases()))
-	r := startRecorder(t)
-	addr := startHAProxy(t, r.addr)
+	r := testkit.StartRecorder(t)
+	addr := startHAProxy(t, r.Addr)
 	for _, g := range framingCases() {
 		page += "\n### " + g.title + "\n\n" + g.why + "\n\n" + framingRow("case", "HAProxy", "Holdfast") + "\n|---|---|---|\n"
 		for _, c := range g.cases {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -58,8 +57,8 @@ var unwanted = regexp.MustCompile(`(?im)^(Connection|Keep-Alive|Proxy-Connection
 // one backend, which takes down what it reads, and compares what came of it.
 func TestFraming(t *testing.T) {
 	t.Parallel()
-	r := startRecorder(t)
-	p := start(t, setup{rest: "routes:\n  - {path: /, pool: game}\n  - {path: /admin, pool: game}\npools:\n  game:\n    backends: [{url: \"http://" + r.addr + "\"}]"})
+	r := testkit.StartRecorder(t)
+	p := start(t, setup{rest: "routes:\n  - {path: /, pool: game}\n  - {path: /admin, pool: game}\npools:\n  game:\n    backends: [{url: \"http://" + r.Addr + "\"}]"})
 	count := 0
 	for _, g := range framingCases() {
 		for _, c := range g.cases {
@@ -68,8 +67,8 @@ func TestFraming(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s: %s: %s, want %s\n%q", g.title, c.name, got, c.want, c.sent)
 			}
-			for _, s := range r.seen() {
-				if line := unwanted.FindString(s.head); line != "" {
+			for _, s := range r.Seen() {
+				if line := unwanted.FindString(s.Head); line != "" {
 					t.Errorf("%s: %s: the backend sees %q", g.title, c.name, line)
 				}
 			}
@@ -82,9 +81,9 @@ func TestFraming(t *testing.T) {
 }
 
 // ask sends a case and says what came of it.
-func ask(t *testing.T, addr string, r *recorder, sent string) string {
+func ask(t *testing.T, addr string, r *testkit.Recorder, sent string) string {
 	t.Helper()
-	r.reset()
+	r.Reset()
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +98,7 @@ func ask(t *testing.T, addr string, r *recorder, sent string) string {
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		_, _ = io.Copy(&got, c)
 	}
-	return outcomeOf(got.String(), r.seen())
+	return outcomeOf(got.String(), r.Seen())
 }
 
 // readQuiet reads until the end, or until nothing comes for a while.
@@ -121,7 +120,7 @@ func readQuiet(c net.Conn, got *bytes.Buffer) (ended bool) {
 // the backend has seen nothing and the connection is closed; "forwarded" with
 // how often, if it was answered and the backend has seen what is well-formed;
 // and what is wrong otherwise.
-func outcomeOf(answers string, seen []sighting) string {
+func outcomeOf(answers string, seen []testkit.Sighting) string {
 	var statuses []string
 	closed := false
 	for rest := answers; rest != ""; {
@@ -141,16 +140,16 @@ func outcomeOf(answers string, seen []sighting) string {
 			n = len(body) // up to the end, as HAProxy's own answers
 			closed = true
 		}
-		if i := len(statuses) - 1; i >= 0 && i < len(seen) && strings.HasPrefix(seen[i].line, "HEAD ") {
+		if i := len(statuses) - 1; i >= 0 && i < len(seen) && strings.HasPrefix(seen[i].Line, "HEAD ") {
 			n = 0
 		}
 		rest = body[min(n, len(body)):]
 	}
 	for _, s := range seen {
 		switch {
-		case s.flaw != "":
-			return "PASSED ON: " + s.flaw
-		case strings.Contains(s.line, "smuggled"): // of clients' cases, never one that is meant
+		case s.Flaw != "":
+			return "PASSED ON: " + s.Flaw
+		case strings.Contains(s.Line, "smuggled"): // of clients' cases, never one that is meant
 			return once + ", and what stands behind it"
 		}
 	}
@@ -169,68 +168,5 @@ func outcomeOf(answers string, seen []sighting) string {
 		return once + requests
 	default:
 		return once + requests + ", answered " + all
-	}
-}
-
-// recorder is a backend that takes down what it reads, and judges it strictly.
-type recorder struct {
-	addr string
-
-	mu        sync.Mutex
-	sightings []sighting // guarded by mu
-}
-
-// sighting is one request as the backend has seen it.
-type sighting struct {
-	line string // its first
-	head string
-	body string
-	flaw string // why it is none that every parser reads alike
-}
-
-func startRecorder(t testing.TB) *recorder {
-	r := &recorder{}
-	r.addr = testkit.ServeTCP(t, r.serve)
-	return r
-}
-
-func (r *recorder) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sightings = nil
-}
-
-func (r *recorder) seen() []sighting {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]sighting(nil), r.sightings...)
-}
-
-func (r *recorder) serve(c *net.TCPConn) {
-	var raw []byte
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := c.Read(buf)
-		raw = append(raw, buf[:n]...)
-		for {
-			s, rest, whole := sight(raw)
-			if !whole {
-				break
-			}
-			raw = rest
-			r.mu.Lock()
-			r.sightings = append(r.sightings, s)
-			r.mu.Unlock()
-			answer := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-			if strings.HasPrefix(s.line, "HEAD ") {
-				answer = strings.TrimSuffix(answer, "ok")
-			}
-			if _, err := io.WriteString(c, answer); err != nil || s.flaw != "" {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
 	}
 }

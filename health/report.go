@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
 // Headers of a health answer in which a backend says how full it is.
@@ -45,7 +47,7 @@ func readReport(h http.Header) (r LoadReport, told bool, wrong garble, value str
 		case parse(text):
 			told = true
 		case wrong == garble{}:
-			wrong, value = garble{header, expected}, shorten(text)
+			wrong, value = garble{header, expected}, explain.Line(text, maxWhy)
 		}
 	}
 	read(loadHeader, "a number from 0 to 1", func(text string) bool {

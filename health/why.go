@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 )
 
@@ -71,7 +72,7 @@ func why(err error, timeout time.Duration) string {
 			return c.text
 		}
 	}
-	return shorten(innermost(err).Error())
+	return explain.Line(innermost(err).Error(), maxWhy)
 }
 
 func isTimeout(err error) bool {
@@ -91,11 +92,4 @@ func innermost(err error) error {
 		}
 		err = inner
 	}
-}
-
-func shorten(text string) string {
-	if len(text) <= maxWhy {
-		return text
-	}
-	return text[:maxWhy] + "..."
 }

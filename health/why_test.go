@@ -42,5 +42,6 @@ func TestWhy(t *testing.T) {
 	f(finding("status 503, expected 200-399"), "status 503, expected 200-399")
 	f(overdue("pong missing"), "pong missing within 1s")
 	f(get(errors.New("malformed HTTP response")), "malformed HTTP response")
+	f(errors.New("it says \x1b[2J\nup"), "it says ?[2J up")
 	f(errors.New(strings.Repeat("x", 1000)), strings.Repeat("x", maxWhy)+"...")
 }

@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"net/netip"
+	"net/textproto"
 	"net/url"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -141,6 +144,126 @@ func FuzzRedact(f *testing.F) {
 			if name, value, found := strings.Cut(pair, "="); found && isParameter(name, "token") && value != redacted {
 				t.Errorf("%q is logged as %q", query, out)
 			}
+		}
+	})
+}
+
+// FuzzFields: what passes is read as net/http reads it: the same fields, in
+// their order, with the same values.
+func FuzzFields(f *testing.F) {
+	for _, s := range []string{"Host: a\r\n", "A: 1\r\na:2 \t\r\nB:\r\n", "A: b\n", "A: b\r\n c\r\n", "A : b\r\n", ": b\r\n", "Content-Length: 0005\r\n", "Cookie: a=\"b\"; c\r\n", "A: \xe9\x0b\r\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		raw = append(raw, '\r', '\n')
+		var b fieldBlock
+		b.parse(raw)
+		if b.flaws != 0 {
+			return
+		}
+		want, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(raw))).ReadMIMEHeader()
+		if err != nil {
+			return // what is refused by fasthttp or judge besides
+		}
+		got := textproto.MIMEHeader{}
+		for i := range b.fields {
+			field := &b.fields[i]
+			name := string(b.nameOf(field))
+			if got.Add(name, string(b.valueOf(field))); field.kind == contentLength {
+				want[textproto.CanonicalMIMEHeaderKey(name)] = nil // leading zeros are gone
+				got[textproto.CanonicalMIMEHeaderKey(name)] = nil
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %q, net/textproto has %q", raw, got, want)
+		}
+	})
+}
+
+// FuzzKey: a key is a value of that name and of no other, found where a slower
+// way of looking finds it too.
+func FuzzKey(f *testing.F) {
+	for _, s := range []string{"room=7", "a=b&room=&room=7", "room", "xroom=1;room=2", "a; room=\"x\"", " room= y ; room=z", "room==", "&&=room=1", "room=\""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var want []byte
+		for _, pair := range strings.Split(text, "&") {
+			if value, found := strings.CutPrefix(pair, "room="); found {
+				want = []byte(value)
+				break
+			}
+		}
+		if got := queryValue([]byte(text), "room"); !bytes.Equal(got, want) {
+			t.Errorf("query %q: %q, want %q", text, got, want)
+		}
+		if strings.ContainsAny(text, "\r\n") {
+			return
+		}
+		want = nil
+		for _, pair := range strings.Split(strings.Trim(text, " \t"), ";") {
+			if value, found := strings.CutPrefix(strings.TrimLeft(pair, " \t"), "room="); found {
+				value = strings.TrimRight(value, " \t")
+				if len(value) >= 2 && strings.HasPrefix(value, `"`) && strings.HasSuffix(value, `"`) {
+					value = value[1 : len(value)-1]
+				}
+				want = []byte(value)
+				break
+			}
+		}
+		var b fieldBlock
+		b.parse([]byte("Cookie: " + text + "\r\n\r\n"))
+		if got := cookieValue(&b, "room"); !bytes.Equal(got, want) {
+			t.Errorf("cookie %q: %q, want %q", text, got, want)
+		}
+	})
+}
+
+// FuzzForwarded: whatever strangers and trusted peers send, the backend reads
+// one field Forwarded (RFC 7239), whose last element is ours; and what was made
+// of X-Forwarded-For has an element for each address.
+func FuzzForwarded(f *testing.F) {
+	for _, s := range []string{"1.1.1.1", "1.1.1.1, [::1]:80, unknown", "fe80::1%eth0", ", ,", "\"a\\", "for=x;host=\"", "::ffff:1.2.3.4"} {
+		f.Add(s, s, "a", true)
+		f.Add("", s, "game.example:80", true)
+	}
+	f.Add("for=\"", "x", "a\"b\\c\x00", false)
+	f.Fuzz(func(t *testing.T, forwarded, addresses, host string, trusted bool) {
+		if strings.ContainsAny(forwarded+addresses+host, "\r\n") {
+			return
+		}
+		h := plainHead()
+		h.trusted = trusted
+		var b fieldBlock
+		b.parse([]byte("Forwarded: " + forwarded + "\r\nX-Forwarded-For: " + addresses + "\r\nX-Forwarded-Host: " + host + "\r\nX-Forwarded-Proto: https\r\n\r\n"))
+		out := string(h.appendForwarded(nil, &b))
+		value, found := strings.CutPrefix(out, "Forwarded: ")
+		value, ends := strings.CutSuffix(value, "\r\n")
+		const own = "for=9.9.9.9;host=pub.example;proto=http"
+		if !found || !ends || strings.ContainsAny(value, "\r\n") || value != own && !strings.HasSuffix(value, ", "+own) {
+			t.Fatalf("%q", out)
+		}
+		if !trusted && value != own {
+			t.Errorf("a stranger forges %q", out)
+		}
+		if !trusted || strings.Trim(forwarded, " \t") != "" {
+			return
+		}
+		want := 1
+		for _, a := range strings.Split(addresses, ",") {
+			if strings.Trim(a, " \t") != "" {
+				want++
+			}
+		}
+		node := regexp.MustCompile(`^for=([0-9.]+|unknown|"\[[0-9a-f:.]+(%[^"\\]+)?\]")(;host=([A-Za-z0-9._-]+|"([^"\\]|\\.)*"))?(;proto=https?)?$`)
+		elements := strings.Split(value, ", ")
+		for _, e := range elements {
+			if !node.MatchString(e) {
+				t.Errorf("%q has the element %q", out, e)
+			}
+		}
+		if len(elements) != want {
+			t.Errorf("%q: %d elements, want %d", out, len(elements), want)
 		}
 	})
 }

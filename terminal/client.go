@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func (c *client) do(ctx context.Context, method string, query url.Values, body i
 	if resp.StatusCode >= 300 {
 		r := &refusal{status: resp.StatusCode, body: data}
 		_ = json.Unmarshal(data, r) // whatever it is, the status says no
+		tame(reflect.ValueOf(r))
 		return r
 	}
 	if to == nil {
@@ -105,6 +107,7 @@ func (c *client) do(ctx context.Context, method string, query url.Values, body i
 	if err := json.Unmarshal(data, to); err != nil {
 		return fmt.Errorf("read answer of %s: %w; is it Holdfast's admin address?", c.base.Host, err)
 	}
+	tame(reflect.ValueOf(to))
 	return nil
 }
 

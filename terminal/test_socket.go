@@ -60,7 +60,7 @@ func newTestSocket() *cobra.Command {
 	flags.DurationVar(&t.timeout, "timeout", 5*time.Second, "the longest wait for the handshake, for each message and for the close")
 	flags.StringVar(&t.backendHeader, "backend-header", "X-Backend", "`FIELD` of the answer that names the backend")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		t.out = cmd.OutOrStdout()
+		t.out = tamed{cmd.OutOrStdout()}
 		if err := t.parse(args[0], headers, origin); err != nil {
 			return err
 		}

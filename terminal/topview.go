@@ -165,7 +165,7 @@ func fit(text string, n int) string {
 
 // gauge is a bar of n columns.
 func gauge(value, most int64, n int) string {
-	full := int(min(int64(n), (value*int64(n)+most/2)/max(1, most)))
+	full := min(n, max(0, int(float64(n)*float64(value)/float64(max(1, most))+.5)))
 	return strings.Repeat("█", full) + strings.Repeat("░", n-full)
 }
 

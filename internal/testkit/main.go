@@ -13,6 +13,7 @@
 //     for tests about frames and bytes, with [Frame] as its codec.
 //   - [Authority] signs certificates, for backends whose TLS is set and for
 //     everybody else.
+//   - [Recorder] is a backend that judges requests as the strictest of parsers.
 //   - [DialTCP] and [ServeTCP] are bare TCP, for what is not even HTTP.
 //   - [Build] builds a program of this module.
 //   - [Log] is a log that can be read while it is written.
