@@ -30,7 +30,8 @@ func newDrain() *cobra.Command {
 	dial := remote(cmd)
 	cmd.ValidArgsFunction = complete(dial)
 	deadline := cmd.Flags().Duration("deadline", 0, "close the last sockets after this `TIME`; as the configuration says by default")
-	noWait := cmd.Flags().Bool("no-wait", false, "return at once")
+	after := cmd.Flags().Duration("after", 0, "begin after this `TIME`, in which others learn to look elsewhere")
+	noWait := cmd.Flags().Bool("no-wait", false, "return as soon as it has begun")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := dial()
 		if err != nil {
@@ -45,6 +46,11 @@ func newDrain() *cobra.Command {
 		query := url.Values{}
 		if cmd.Flags().Changed("deadline") {
 			query.Set("deadline", deadline.String())
+		}
+		select {
+		case <-time.After(*after):
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not drained: ended before --after was over", t)
 		}
 		if err := c.order(ctx, t, "drain", query); err != nil {
 			return err

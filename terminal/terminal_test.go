@@ -196,6 +196,18 @@ func TestDrainIsWatched(t *testing.T) {
 	}
 }
 
+// With --after nothing is ordered before that.
+func TestDrainLater(t *testing.T) {
+	f := &fake{pools: [][]admin.Pool{{pool("arena", backend("a-1", 3))}, {pool("arena", draining("a-1", 3, 0, 0))}}}
+	began := time.Now()
+	if _, _, err := f.run(t, "drain", "arena", "--after", "300ms"); err != nil || time.Since(began) < 300*time.Millisecond {
+		t.Errorf("error %v after %v", err, time.Since(began))
+	}
+	if asked := f.requests(); len(asked) < 2 || asked[1] != "POST /api/v1/pools/arena/drain" {
+		t.Errorf("requests %q", asked)
+	}
+}
+
 // Somebody else's undrain ends the waiting, with an error.
 func TestDrainCalledOff(t *testing.T) {
 	f := &fake{pools: [][]admin.Pool{
