@@ -105,35 +105,37 @@ func (p *Pool) load(w uint64, a *ask) uint64 {
 // admit a lease and chance passes over each, the lightest of them is taken.
 func (p *Pool) lightestOnRamp(a *ask) (best *member, word uint64) {
 	var (
-		end       = p.rampEnd.Load()
-		newcomers int
-		sum       uint64 // of the weights so far
-		late      uint64 // of those that catch up
+		end               = p.rampEnd.Load()
+		newcomers, others bool
+		sum               uint64 // of the weights so far
+		late              uint64 // of those that catch up
 	)
 	for i := range p.members {
 		m := &p.members[i]
-		if m.state.ramp.Load() != 0 {
-			newcomers++
-		}
-		if m.admits(a, m.state.word.Load()) {
+		w, isLate := m.state.word.Load(), p.isLate(m, a.now)
+		newcomers = newcomers || m.state.ramp.Load() != 0
+		others = others || !isLate && usable(w, a.bar)
+		if m.admits(a, w) {
 			weight := uint64(m.weight) * p.parts(m, a.now)
 			sum += weight
-			if p.isLate(m, a.now) {
+			if isLate {
 				late += weight
 			}
 		}
 	}
-	if newcomers == 0 {
+	switch {
+	case !newcomers:
 		p.rampEnd.CompareAndSwap(end, 0)
-	}
-	if sum == 0 {
+	case sum == 0:
 		return nil, 0
+	case !others: // all came back at once, and nobody is to be spared
+		p.settle(nil)
 	}
 	a.skipsLate = late != 0 && rand.Uint64N(sum) >= min(2*late, (sum+late)/2)
 	if best, word = p.lightestOf(a, sum); best == nil {
 		return p.lightestOf(a, 0)
 	}
-	if late != 0 && !a.skipsLate && !p.isLate(best, a.now) {
+	if late != 0 && !a.skipsLate && best.state.ramp.Load() == 0 {
 		p.settle(a)
 	}
 	return best, word
@@ -145,12 +147,14 @@ func (p *Pool) isLate(m *member, now int64) bool {
 	return p.catchesUp && began != 0 && now-began >= int64(p.slowStart)
 }
 
-// settle ends the catching up of all that took part in a pick that found
-// somebody else to be as light.
+// settle ends the catching up of all that took part in a, which found somebody
+// else to be as light; of whoever is late if a is nil.
 func (p *Pool) settle(a *ask) {
+	now := p.clock.now()
 	for i := range p.members {
 		m := &p.members[i]
-		if began := m.state.ramp.Load(); p.isLate(m, a.now) && m.admits(a, m.state.word.Load()) {
+		began := m.state.ramp.Load()
+		if p.isLate(m, now) && (a == nil || m.admits(a, m.state.word.Load())) {
 			m.state.ramp.CompareAndSwap(began, 0) // unless it is a newcomer again
 		}
 	}

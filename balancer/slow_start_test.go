@@ -256,6 +256,7 @@ func TestSlowStartHasCaughtUp(t *testing.T) {
 	f(1, 1, 1, 1, 1)
 	f(2, 1, 1, 1)
 	f(3, 1, 4, 2, 2, 1)
+	f(4, 1, 1, 1, 1) // all at once
 }
 
 // withNewcomers is a pool whose first backends come back, and have nothing; of
