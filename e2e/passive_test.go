@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,23 +116,40 @@ func TestCleanClosesEjectNobody(t *testing.T) {
 	}
 	p := start(t, setup{rest: siteOf([]string{leaves(1000), leaves(1001), leaves(4000)},
 		"balance: round_robin", "passive: {failures: 1, max_ejected_percent: 100}")})
-	for i := range 200 {
+	leave := func(i int) error {
 		c, err := openPeer(p.web, "/")
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
+		defer c.Close()
 		if i%4 == 3 {
-			c.Close() // without a Close frame, and the client's own doing
-			continue
+			return nil // without a Close frame, and the client's own doing
 		}
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		f, err := testkit.ReadFrame(c.r)
 		if err == nil && f.Opcode == 8 {
 			_, _ = c.Write(testkit.Frame{Fin: true, Opcode: 8, Payload: f.Payload}.Mask().Append(nil))
 		}
-		c.Close()
+		return nil
 	}
+	const atOnce = 20
+	each := scale(500, 10, 10)
+	var clients sync.WaitGroup
+	for range atOnce {
+		clients.Go(func() {
+			for i := range each {
+				if err := leave(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
 	p.awaitIdle("web")
+	if n := p.metric("holdfast_handshakes_total", `result="accepted"`); n != float64(atOnce*each) {
+		t.Errorf("%v sockets have come and gone, want %d", n, atOnce*each)
+	}
 	for _, b := range p.backends("web") {
 		if b.Ejected != nil {
 			t.Errorf("%s is ejected: %s", b.Name, b.Ejected.Why)
