@@ -41,15 +41,14 @@ type backendKey struct{ pool, backend string }
 type probeCount struct{ ok, failed atomic.Uint64 }
 
 // backendCollector exports backends as their owner describes them at the
-// scrape, and the probes of those that it names.
+// scrape, and the probes and sockets of those that it names.
 type backendCollector struct {
 	source source[[]BackendSample]
 
-	mu     sync.Mutex // guards probes and known
+	mu     sync.Mutex // guards probes
 	probes map[backendKey]*probeCount
 
-	trips *prometheus.HistogramVec // of those in known
-	known map[backendKey]struct{}  // guarded by mu
+	sockets *socketCollector
 
 	up, mode, weight, active, changed, probed, ejected, given *prometheus.Desc
 
@@ -61,13 +60,8 @@ func newBackendCollector() *backendCollector {
 		return prometheus.NewDesc(name, help, append([]string{"pool", "backend"}, labels...), nil)
 	}
 	return &backendCollector{
-		probes: make(map[backendKey]*probeCount),
-		known:  make(map[backendKey]struct{}),
-		trips: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "holdfast_socket_round_trip_seconds",
-			Help:    "Time that a Ping of Holdfast's took to be answered, by the backend of the socket and the side that answered: client or backend.",
-			Buckets: latencyBuckets[:len(latencyBuckets)-1],
-		}, []string{"pool", "backend", "side"}),
+		probes:  make(map[backendKey]*probeCount),
+		sockets: newSocketCollector(),
 		up: desc("holdfast_backend_up",
 			"1 when health checks find the backend up, or none are configured."),
 		mode: desc("holdfast_backend_mode",
@@ -113,35 +107,6 @@ func (m *Metrics) Probe(pool, backend string, ok bool, d time.Duration) {
 	m.probeDuration.WithLabelValues(pool).Observe(d.Seconds())
 }
 
-// RoundTrip counts one answered Ping of a socket to that backend, which
-// answered itself, or its client did. It takes locks, for a few instructions.
-// The counts of a backend that SetBackends' function no longer names are
-// forgotten at the next scrape.
-func (m *Metrics) RoundTrip(pool, backend string, itself bool, d time.Duration) {
-	side := "client"
-	if itself {
-		side = "backend"
-	}
-	c := m.backends
-	c.mu.Lock()
-	c.known[backendKey{pool, backend}] = struct{}{}
-	c.mu.Unlock()
-	c.trips.WithLabelValues(pool, backend, side).Observe(d.Seconds())
-}
-
-// collectTrips exports round trips as collectProbes does probes.
-func (c *backendCollector) collectTrips(ch chan<- prometheus.Metric, current map[backendKey]bool) {
-	c.mu.Lock()
-	for key := range c.known {
-		if current != nil && !current[key] {
-			delete(c.known, key)
-			c.trips.DeletePartialMatch(prometheus.Labels{"pool": key.pool, "backend": key.backend})
-		}
-	}
-	c.mu.Unlock()
-	c.trips.Collect(ch)
-}
-
 func (c *backendCollector) probe(key backendKey) *probeCount {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,14 +122,16 @@ func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{c.up, c.mode, c.weight, c.active, c.changed, c.probed, c.ejected, c.given, c.load, c.capacity, c.asksDrain} {
 		ch <- desc
 	}
-	c.trips.Describe(ch)
+	for _, vec := range c.sockets.vecs() {
+		vec.Describe(ch)
+	}
 }
 
 func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 	samples, ok := c.source.ask()
 	if !ok {
 		c.collectProbes(ch, nil)
-		c.collectTrips(ch, nil)
+		c.sockets.collect(ch, nil)
 		return
 	}
 	current := make(map[backendKey]bool)
@@ -194,7 +161,7 @@ func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	c.collectProbes(ch, current)
-	c.collectTrips(ch, current)
+	c.sockets.collect(ch, current)
 }
 
 func (c *backendCollector) collectReport(ch chan<- prometheus.Metric, s *BackendSample) {

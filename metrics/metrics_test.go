@@ -34,6 +34,8 @@ func used() *Metrics {
 	l.SetOpen(func() int { return 7 })
 	m.Probe("arena", "arena-1", true, time.Millisecond)
 	m.Probe("arena", "arena-1", false, time.Second)
+	m.SocketOpened("arena", "arena-1", time.Millisecond)
+	m.SocketClosed("arena", "arena-1", 2*time.Minute)
 	m.RoundTrip("arena", "arena-1", false, 30*time.Millisecond)
 	m.RoundTrip("arena", "arena-1", true, time.Millisecond)
 	m.Reload(true, time.Unix(1700000000, 0))

@@ -85,15 +85,17 @@ func (s *socket) Opened() {
 	}
 	s.fd, s.call = -1, nil
 	s.lease.Opened()
-	s.lease.Backend().Report(balancer.Succeeded)
-	s.route.metrics.Handshake(metrics.HandshakeAccepted, time.Since(s.start))
+	b, took := s.lease.Backend(), time.Since(s.start)
+	b.Report(balancer.Succeeded)
+	s.route.metrics.Handshake(metrics.HandshakeAccepted, took)
 	s.route.metrics.SocketOpened()
+	s.p.metrics.SocketOpened(b.Key().Pool, b.Name(), took)
 }
 
 // RoundTrip implements [relay.Owner].
 func (s *socket) RoundTrip(side int, d time.Duration) {
 	b := s.lease.Backend()
-	s.p.metrics.RoundTrip(s.route.pool.Name(), b.Name(), side == relay.Backend, d)
+	s.p.metrics.RoundTrip(b.Key().Pool, b.Name(), side == relay.Backend, d)
 }
 
 // Closed implements [relay.Owner].
@@ -102,8 +104,10 @@ func (s *socket) Closed(sum relay.Summary) {
 	if o, ours := outcomeOfEnd(&sum); !ours {
 		s.lease.Backend().Report(o)
 	}
+	b := s.lease.Backend()
 	s.lease.Done()
 	s.route.metrics.SocketClosed(sum.Opened)
+	s.p.metrics.SocketClosed(b.Key().Pool, b.Name(), sum.Opened)
 	code := codeOfEnd(sum)
 	s.logClosed(sum, code)
 	s.reportEnd(code)
