@@ -14,6 +14,11 @@
 // in each direction, and who was not done comes after everybody else. Elsewhere
 // a portable engine with two goroutines a pair keeps the same contract.
 //
+// A payload of which 64 KiB or more are left, and that nobody has to read, is
+// spliced from one socket to the other through a pipe, never past the end of
+// its frame. A loop has one pipe, which is empty between two turns: what the
+// other side does not take is copied out of it, and waits as after any read.
+//
 // # The life of a pair
 //
 //	             Open

@@ -54,13 +54,13 @@ func (t *Tally) Total() (n uint64) {
 // The zero value stands before the first frame. A Scanner needs no other
 // memory than itself and is not safe for concurrent use.
 type Scanner struct {
-	left   uint64   // payload bytes of the current frame still to come
-	head   [14]byte // a header that came in pieces; after it, the mask of a Close
-	have   uint8    // bytes in head
-	close  uint8    // 0, or 1 + bytes seen of the code of the Close that is passing
-	masked bool     // of that Close
-	closed bool     // a whole Close frame has passed
-	code   [2]byte  // its status code, unmasked
+	left   uint64          // payload bytes of the current frame still to come
+	head   [maxHeader]byte // a header that came in pieces; after it, the mask of a Close
+	have   uint8           // bytes in head
+	close  uint8           // 0, or 1 + bytes seen of the code of the Close that is passing
+	masked bool            // of that Close
+	closed bool            // a whole Close frame has passed
+	code   [2]byte         // its status code, unmasked
 }
 
 // Boundary tells whether the stream stands between two frames, the only place
@@ -137,14 +137,7 @@ func (s *Scanner) header(b []byte, t *Tally) (n int, complete bool) {
 		}
 		n = headerSize(b[1])
 	}
-	switch l := h[1] & 0x7f; l {
-	default:
-		s.left = uint64(l)
-	case 126:
-		s.left = uint64(binary.BigEndian.Uint16(h[2:]))
-	case 127:
-		s.left = binary.BigEndian.Uint64(h[2:])
-	}
+	s.left = payloadSize(h)
 	op := h[0] & 0x0f
 	t[kindOf[op]]++
 	if op == 8 && s.close == 0 {
@@ -171,6 +164,21 @@ func (s *Scanner) closing(payload []byte) {
 		s.close++
 	}
 }
+
+// payloadSize returns the payload size that a whole frame header tells.
+func payloadSize(h []byte) uint64 {
+	switch l := h[1] & 0x7f; l {
+	default:
+		return uint64(l)
+	case 126:
+		return uint64(binary.BigEndian.Uint16(h[2:]))
+	case 127:
+		return binary.BigEndian.Uint64(h[2:])
+	}
+}
+
+// maxHeader is the size of the longest frame header.
+const maxHeader = 14
 
 // headerSize returns the size of a frame header from its second byte: 2, 4 or
 // 10 bytes, and 4 more for a mask.

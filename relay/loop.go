@@ -25,7 +25,8 @@ const (
 )
 
 // loop is one event loop: an epoll instance, one goroutine, and the pairs in
-// its table. The goroutine alone touches pairs, wheel, work and the buffers.
+// its table. The goroutine alone touches pairs, wheel, work, the pipe and the
+// buffers.
 type loop struct {
 	poll  *sys.Poller
 	table table
@@ -36,6 +37,8 @@ type loop struct {
 	buf  []byte    // what a read reads into
 	wire []byte    // what TLS reads from or writes to; nil until there is TLS
 	out  []byte    // what is put together to be sent
+	pipe *sys.Pipe // empty between two turns
+	bulk uint64    // bulkBytes; tests have less
 	pool [][]byte  // spare buffers for what a side has not taken
 	used int64     // when the pool was last, on the loop's clock
 	work []*pair   // pairs whose turn ended before their bytes did
@@ -62,8 +65,15 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	pipe, err := sys.NewPipe(pipeBytes)
+	if err != nil {
+		poll.Close()
+		return nil, err
+	}
 	l := &loop{
 		poll:  poll,
+		pipe:  pipe,
+		bulk:  bulkBytes,
 		began: time.Now(),
 		buf:   make([]byte, bufferSize, bufferSize+32<<10), // with TLS, a record may have begun before
 		done:  make(chan struct{}),
@@ -82,6 +92,7 @@ func (l *loop) close() {
 	<-l.done
 	l.guests.Wait()
 	if first {
+		l.pipe.Close()
 		l.poll.Close() // once nobody waits; Wake knows when it is too late
 	}
 }

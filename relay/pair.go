@@ -30,6 +30,7 @@ type end struct {
 	gone     bool // it takes no more
 	telling  bool // it is to read a Close of ours
 	told     bool // that was put into its stream, or need not be
+	bulk     bool // it sends large frames: the next one's header is looked at first
 	scan     Scanner
 	frames   uint64        // that it sent
 	bytes    uint64        // that it sent

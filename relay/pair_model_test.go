@@ -222,11 +222,11 @@ func (p *modelPair) ownClose(side int, got []byte) bool {
 // has arrived whole or up to a point, and the counts are the sums of the pairs'.
 func TestPairModel(t *testing.T) {
 	testkit.Checks(15) // a pair that is reset may take a second to end
-	for _, kind := range []struct{ portable, secure bool }{{false, false}, {false, true}, {true, false}} {
+	for _, kind := range []struct{ portable, secure, spliced bool }{{}, {spliced: true}, {secure: true}, {portable: true}} {
 		if !kind.portable && !sys.HasPoller {
 			continue
 		}
-		t.Run(fmt.Sprintf("portable %t, TLS %t", kind.portable, kind.secure), func(t *testing.T) {
+		t.Run(fmt.Sprintf("portable %t, TLS %t, spliced %t", kind.portable, kind.secure, kind.spliced), func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				r, err := New(Options{Loops: 2, Portable: kind.portable})
@@ -234,6 +234,9 @@ func TestPairModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer r.Close()
+				if kind.spliced {
+					spliceAll(r)
+				}
 				m := &pairModel{t: t, rig: rig{r, [2]bool{kind.secure, kind.secure}}}
 				rt.Repeat(map[string]func(*rapid.T){
 					"join": m.Join, "say": m.Say, "fin": m.Fin, "reset": m.Reset, "end": m.End, "": m.Check,

@@ -63,7 +63,7 @@ func (l *loop) pump(p *pair, from int) bool {
 		return true
 	}
 	for moved := 0; src.readable && moved < turnBytes; {
-		n, b, errno := l.recv(p, from)
+		n, b, f, errno := l.take(p, from)
 		if errno != 0 {
 			if errno == sys.EAGAIN {
 				src.readable = false
@@ -79,13 +79,7 @@ func (l *loop) pump(p *pair, from int) bool {
 			l.ended(p, from)
 			return p.state != dead
 		}
-		// A read that leaves room has emptied the socket: what comes later
-		// reports itself, so the read that would say EAGAIN is saved.
-		if n < len(l.buf) && !src.hup {
-			src.readable = false
-		}
 		moved += n
-		b, f := l.inspect(p, from, b)
 		if dst.gone {
 			continue // nobody is there to get it
 		}
@@ -116,7 +110,8 @@ func (l *loop) pass(p *pair, from int, b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	b, f := l.inspect(p, from, b)
+	l.count(p, from, len(b))
+	b, f := l.follow(p, from, b)
 	if len(b) > 0 {
 		l.say(p, 1-from, b)
 	}
@@ -226,11 +221,10 @@ func (l *loop) shut(p *pair, to int) {
 	}
 }
 
-// inspect counts and follows what a side has sent.
-func (l *loop) inspect(p *pair, from int, b []byte) ([]byte, *Fault) {
-	p.ends[from].bytes += uint64(len(b))
-	l.bytes[from].Add(uint64(len(b)))
-	return l.follow(p, from, b)
+// count counts what a side has sent.
+func (l *loop) count(p *pair, from, n int) {
+	p.ends[from].bytes += uint64(n) // #nosec G115 -- never negative
+	l.bytes[from].Add(uint64(n))    // #nosec G115
 }
 
 // follow follows the frames in b, which one side has sent, and returns what of

@@ -28,8 +28,11 @@ type rig struct {
 	tls [2]bool
 }
 
+// spliceAll has the loops of a relay splice every payload, however small.
+var spliceAll = func(*Relay) { panic("no loops, so nothing is spliced") }
+
 // engines runs a test on every engine that this system has, with TLS on none,
-// either and both ends.
+// either and both ends; and on a loop that splices every payload.
 func engines(t *testing.T, f func(t *testing.T, r rig)) {
 	t.Helper()
 	g := func(name string, portable, client, backend bool) {
@@ -39,11 +42,15 @@ func engines(t *testing.T, f func(t *testing.T, r rig)) {
 				t.Fatal(err)
 			}
 			defer r.Close()
+			if name == "loop, spliced" {
+				spliceAll(r)
+			}
 			f(t, rig{r, [2]bool{client, backend}})
 		})
 	}
 	if sys.HasPoller {
 		g("loop", false, false, false)
+		g("loop, spliced", false, false, false)
 		g("loop, wss client", false, true, false)
 		g("loop, wss backend", false, false, true)
 		g("loop, wss both", false, true, true)
@@ -58,17 +65,17 @@ func loops(t *testing.T, f func(t *testing.T, r rig)) {
 	if !sys.HasPoller {
 		t.Skip("the portable engine does not promise this")
 	}
-	for _, secure := range []bool{false, true} {
-		name := "plain"
-		if secure {
-			name = "wss both"
-		}
+	for _, name := range []string{"plain", "spliced", "wss both"} {
 		t.Run(name, func(t *testing.T) {
 			r, err := New(Options{Loops: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer r.Close()
+			if name == "spliced" {
+				spliceAll(r)
+			}
+			secure := name == "wss both"
 			f(t, rig{r, [2]bool{secure, secure}})
 		})
 	}

@@ -14,8 +14,8 @@ type sieve struct {
 	masked bool   // as frames of this direction must be
 	rsv    byte   // reserved bits that they may have
 
-	have  uint8    // bytes in carry
-	carry [14]byte // what came of a header, or of a Pong, that is not whole
+	have  uint8           // bytes in carry
+	carry [maxHeader]byte // what came of a header, or of a Pong, that is not whole
 
 	// The current frame, and the message that it belongs to.
 	op      byte    // first byte of the frame
@@ -54,7 +54,7 @@ type sifted struct {
 // as long as both.
 func (v *sieve) sift(s *Scanner, b, out []byte, t *Tally, now int64) (r sifted) {
 	all := b
-	metered := v.guard != nil && v.bounds && v.guard.Bytes.PerSecond > 0
+	metered := v.metered()
 	if metered {
 		if room := v.wire.room(v.guard.Bytes, now); room < uint64(len(b)) {
 			if !v.guard.Throttle {
@@ -141,6 +141,19 @@ func concat(a, b []byte) []byte {
 func (v *sieve) weigh(metered bool, n int, now int64) {
 	if metered {
 		v.wire.add(v.guard.Bytes, uint64(n), now) // #nosec G115 -- a length
+	}
+}
+
+// metered tells whether every byte counts.
+func (v *sieve) metered() bool { return v.guard != nil && v.bounds && v.guard.Bytes.PerSecond > 0 }
+
+// unread tells whether the payload of the current frame may pass by the sieve.
+func (v *sieve) unread() bool { return v.have == 0 && !v.checked && !v.metered() }
+
+// passed takes note that some of it has.
+func (v *sieve) passed() {
+	if v.op&0x08 == 0 {
+		v.data = true
 	}
 }
 
@@ -277,9 +290,7 @@ func (v *sieve) judge(h []byte, now int64) *Fault {
 
 // payload follows b, which belongs to the current frame.
 func (v *sieve) payload(b []byte) *Fault {
-	if v.op&0x08 == 0 {
-		v.data = true
-	}
+	v.passed()
 	if !v.checked {
 		return nil
 	}
@@ -310,16 +321,16 @@ func (v *sieve) finish(s *Scanner) *Fault {
 // of RFC 6455, section 5.2, that it breaks.
 func wellFormed(h []byte, masked bool, rsv byte) (size uint64, f *Fault) {
 	op, control := h[0]&0x0f, h[0]&0x08 != 0
-	size = uint64(h[1] & 0x7f)
-	if control && size > 125 {
-		return size, faultControlSize
+	if short := h[1] & 0x7f; control && short > 125 {
+		return uint64(short), faultControlSize
 	}
+	size = payloadSize(h)
 	least := uint64(0)
-	switch size {
+	switch h[1] & 0x7f {
 	case 126:
-		size, least = uint64(binary.BigEndian.Uint16(h[2:])), 126
+		least = 126
 	case 127:
-		size, least = binary.BigEndian.Uint64(h[2:]), 1<<16
+		least = 1 << 16
 	}
 	bits := h[0] & rsvAll
 	switch {
