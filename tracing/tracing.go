@@ -88,7 +88,7 @@ func New(cfg config.Tracing, o Options) (*Tracer, error) {
 		)),
 		sdk.WithSpanProcessor(counter{count: o.Count}),
 		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(queueSize), sdk.WithMaxExportBatchSize(batchSize),
-			sdk.WithBatchTimeout(batchWait), sdk.WithExportTimeout(2*attemptTimeout)),
+			sdk.WithBatchTimeout(batchWait)), // what ends an upload is the client's own affair
 	)
 	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/holdfast-lb/holdfast"), client: c}, nil
 }

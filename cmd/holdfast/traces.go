@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"reflect"
 	"time"
 
@@ -13,7 +14,7 @@ const (
 	// tracerPatience is how long a tracer that a reload exchanges waits for the
 	// requests under way, whose spans it has.
 	tracerPatience = 10 * time.Second
-	// tracerLast is how long the collector may then take.
+	// tracerLast is how long the collector may then take, unless the process ends.
 	tracerLast = 5 * time.Second
 )
 
@@ -37,18 +38,28 @@ func (a *app) swapTracer(next *tracing.Tracer) {
 	}
 	a.tracer = next
 	a.proxy.SetTracer(next)
-	if was == nil {
-		return
+	if was != nil {
+		a.retiring.Go(func() { retireTracer(was, a.ending) })
 	}
-	a.retiring.Go(func() {
-		last := tracerLast
+}
+
+// retireTracer ends t, for which the end of the process, when ending is closed,
+// waits no longer than for the tracer that is in use then.
+func retireTracer(t interface{ Close(context.Context) }, ending <-chan struct{}) {
+	select {
+	case <-time.After(tracerPatience):
+	case <-ending:
+	}
+	ctx, cancel := timeout(tracerLast)
+	defer cancel()
+	go func() {
 		select {
-		case <-time.After(tracerPatience):
-		case <-a.ending:
-			last = lastSecond / 2
+		case <-ending:
+			time.AfterFunc(lastSecond/2, cancel)
+		case <-ctx.Done():
 		}
-		closeTracer(was, last)
-	})
+	}()
+	t.Close(ctx)
 }
 
 // closeTracer lets the collector have what waits for it; t may be nil.
