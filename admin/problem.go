@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -103,13 +104,8 @@ func badRequest(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		p = &Problem{fasthttp.StatusRequestEntityTooLarge, "the request's body is too large", "large_body",
 			"only /api/v1/plan takes a body, of 4 MiB at most"}
-	case isTimeout(err):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		p = &Problem{fasthttp.StatusRequestTimeout, "the request was not complete within 10 s", "timeout", "send it faster"}
 	}
 	p.send(ctx)
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

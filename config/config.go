@@ -6,8 +6,8 @@
 // result is a [Config] that nothing changes afterwards; what runs is compiled
 // from it elsewhere.
 //
-// The package imports no other package of this module, starts no goroutine
-// and opens nothing but the file that it is told to load.
+// The package knows no package of this module that does anything, starts no
+// goroutine and opens nothing but the file that it is told to load.
 package config
 
 import "time"

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // unknownKey is the message for a key that the struct t does not have.
@@ -33,31 +35,9 @@ func nearest(word string, candidates []string) (string, bool) {
 	best, bestDistance := "", max(2, len(word)/3)+1
 	for _, candidate := range candidates {
 		// A short word is two edits away from every other one.
-		if d := levenshtein(word, candidate); d < bestDistance && d < len(candidate) && d < len(word) {
+		if d := spelling.Distance(word, candidate); d < bestDistance && d < len(candidate) && d < len(word) {
 			best, bestDistance = candidate, d
 		}
 	}
 	return best, best != ""
-}
-
-// levenshtein counts the insertions, deletions and replacements of bytes that
-// make b of a.
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1) // distances from a's read part to each prefix of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

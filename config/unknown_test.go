@@ -3,8 +3,6 @@ package config
 import (
 	"slices"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 func TestNearest(t *testing.T) {
@@ -26,34 +24,6 @@ func TestNearest(t *testing.T) {
 	f("xy", "by")
 	f("", "")
 	f("balance", "")
-}
-
-func TestLevenshtein(t *testing.T) {
-	f := func(a, b string, want int) {
-		t.Helper()
-		if got := levenshtein(a, b); got != want {
-			t.Errorf("%q and %q are %d apart, want %d", a, b, got, want)
-		}
-	}
-	f("", "", 0)
-	f("", "abc", 3)
-	f("abc", "abc", 0)
-	f("kitten", "sitting", 3)
-	f("flaw", "lawn", 2)
-
-	word := rapid.StringMatching(`[ab]{0,8}`)
-	rapid.Check(t, func(t *rapid.T) {
-		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
-		if levenshtein(a, b) != levenshtein(b, a) {
-			t.Fatal("is not symmetric")
-		}
-		if (levenshtein(a, b) == 0) != (a == b) {
-			t.Fatal("is 0 for different words, or not 0 for equal ones")
-		}
-		if levenshtein(a, c) > levenshtein(a, b)+levenshtein(b, c) {
-			t.Fatal("a detour is shorter")
-		}
-	})
 }
 
 func TestComparePaths(t *testing.T) {

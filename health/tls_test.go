@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 )
@@ -80,7 +81,7 @@ func TestTLSHandshakeTakesTooLong(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
 		got := newChecker(Target{Scheme: "https", Address: address, Spec: s, Trust: client}).check(ctx)
 		cancel()
-		if got.err == nil || !isTimeout(got.err) && why(got.err, s.Timeout) != "handshake unanswered within 250ms" {
+		if got.err == nil || !cause.Timeout(got.err) && why(got.err, s.Timeout) != "handshake unanswered within 250ms" {
 			t.Errorf("%s: %v", kind, got.err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast-lb/holdfast/internal/cause"
 )
 
 // closePatience bounds how long a probe that has passed waits for the backend
@@ -85,7 +87,7 @@ func handshakeError(resp *http.Response, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return err
 	}
-	if isTimeout(err) {
+	if cause.Timeout(err) {
 		return overdue("handshake unanswered")
 	}
 	return err
@@ -125,7 +127,7 @@ func ping(ctx context.Context, ws *websocket.Conn) error {
 			return finding("connection closed before the pong")
 		case ok:
 			return finding(fmt.Sprintf("closed with %d before the pong", closed.Code))
-		case isTimeout(endOf(ctx, err)):
+		case cause.Timeout(endOf(ctx, err)):
 			return overdue("pong missing")
 		}
 		return err

@@ -1,15 +1,14 @@
 package health
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/trust"
 )
@@ -55,7 +54,7 @@ func why(err error, timeout time.Duration) string {
 	if f, ok := errors.AsType[finding](err); ok {
 		return string(f)
 	}
-	if isTimeout(err) {
+	if cause.Timeout(err) {
 		return "timeout after " + timeout.String()
 	}
 	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
@@ -72,24 +71,5 @@ func why(err error, timeout time.Duration) string {
 			return c.text
 		}
 	}
-	return explain.Line(innermost(err).Error(), maxWhy)
-}
-
-func isTimeout(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return true
-	}
-	t, ok := errors.AsType[net.Error](err)
-	return ok && t.Timeout()
-}
-
-// innermost drops the wrapping that names methods, URLs and addresses.
-func innermost(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
+	return explain.Line(cause.Innermost(err).Error(), maxWhy)
 }

@@ -2,14 +2,13 @@ package proxy
 
 import (
 	"errors"
-	"net"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
@@ -239,21 +238,12 @@ func classOfPick(err error) class {
 // classOfDial returns the class of an error to connect.
 func classOfDial(err error) class {
 	switch {
-	case isTimeout(err):
+	case cause.Timeout(err):
 		return connectTimeout
 	case isTLS(err):
 		return classOfTLS(err)
 	}
 	return refused
-}
-
-// isTimeout tells whether a deadline ended the operation.
-func isTimeout(err error) bool {
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout) {
-		return true
-	}
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
 }
 
 // past is a deadline that has expired: it wakes whoever reads.

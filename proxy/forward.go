@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 )
 
 // maxInterim bounds the 1xx answers before the final one.
@@ -204,8 +205,9 @@ func (x *exchange) classOfBroken(err error) class {
 	}
 	switch {
 	case x.upload != nil && !x.uploading() && x.upload.result != ok && !x.answered:
+		x.why = x.upload.why
 		return x.upload.result // that is why there was nothing to read
-	case isTimeout(err):
+	case cause.Timeout(err):
 		return late
 	case x.answered:
 		return badAnswer

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/cause"
 )
 
 const (
@@ -64,6 +66,7 @@ type upload struct {
 
 	// To be read after done only.
 	result class
+	why    error // of result, in the system's words; nil: it says all
 	read   int64 // bytes of the body
 }
 
@@ -195,6 +198,7 @@ func (u *upload) copy(buf []byte) class {
 		switch {
 		case err == nil:
 		case err != io.EOF:
+			u.why = err
 			return classOfBody(err)
 		case u.chunked && u.clientEnded(), !u.chunked && u.read < u.length:
 			return clientGone
@@ -258,10 +262,11 @@ func (u *upload) write(p []byte) class {
 	if err == nil {
 		_, err = u.conn.Write(p)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return ok
-	case isTimeout(err):
+	}
+	u.why = err
+	if cause.Timeout(err) {
 		return late
 	}
 	return broken
@@ -289,7 +294,7 @@ func (u *upload) stop(client net.Conn) {
 func classOfBody(err error) class {
 	var chunk fasthttp.ErrBrokenChunk
 	switch {
-	case isTimeout(err):
+	case cause.Timeout(err):
 		return bodyTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return clientGone

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -167,7 +168,8 @@ func TestBodyRefusals(t *testing.T) {
 	b := testkit.StartBackend(t, echoBody)
 	cfg := configOf(b.Addr)
 	cfg.Listeners[0].Limits.MaxBodyBytes = 10000
-	r := startImpatient(t, cfg, 100*time.Millisecond)
+	var log testkit.Log
+	r := startWith(t, cfg, 100*time.Millisecond, slog.NewTextHandler(&log, nil))
 	f := func(name, request, status, class string) {
 		t.Helper()
 		t.Log(name)
@@ -186,6 +188,11 @@ func TestBodyRefusals(t *testing.T) {
 	f("malformed chunks", post+"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n", "400 Bad Request", "body_broken")
 	if got := r.exchange(t, post+"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n"+strings.Repeat("x", 10000)+"\r\n0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("a body of exactly the limit: %.80q", got)
+	}
+	// What is told is the client's affair, not that the backend was given up.
+	testkit.Eventually(t, patience, func() bool { return strings.Contains(log.String(), "code=HF-1011") }, "the log has HF-1011")
+	if text := log.String(); strings.Contains(text, b.Addr) {
+		t.Errorf("the log blames the backend:\n%s", text)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
@@ -142,7 +143,7 @@ func TestWriteThenReadFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.writeBeforeRead([]byte("x"))
-	if _, err := c.Read(make([]byte, 1)); !isTimeout(err) || c.out != 1 {
+	if _, err := c.Read(make([]byte, 1)); !cause.Timeout(err) || c.out != 1 {
 		t.Errorf("read: %v after %d bytes, want a timeout", err, c.out)
 	}
 	_ = c.CloseWrite()
@@ -151,7 +152,7 @@ func TestWriteThenReadFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.writeBeforeRead([]byte("x"))
-	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) || c.out != 1 {
+	if _, err := c.Read(make([]byte, 1)); err == nil || cause.Timeout(err) || c.out != 1 {
 		t.Errorf("read: %v after %d bytes, want a broken pipe", err, c.out)
 	}
 }

@@ -3,6 +3,8 @@ package explain
 import (
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // Find returns the page that text names: by code, as HF-2003, hf2003 or 2003,
@@ -36,7 +38,7 @@ func byNumber(n int) (*Page, bool) {
 func byName(name string) (*Page, bool) {
 	best, least := 0, -1
 	for i := range pages {
-		if d := distance(pages[i].Name, name); least < 0 || d < least {
+		if d := spelling.Distance(pages[i].Name, name); least < 0 || d < least {
 			best, least = i, d
 		}
 	}
@@ -48,26 +50,4 @@ func abs(n int) int {
 		return -n
 	}
 	return n
-}
-
-// distance is how many bytes must be put in, left out or replaced to make b of
-// a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

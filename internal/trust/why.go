@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/cause"
 )
 
 // Problem is why there is no TLS connection to a backend. Its texts hold no
@@ -36,7 +38,7 @@ func Explain(err error) (Problem, bool) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return refusal(strings.TrimPrefix(op.Err.Error(), "tls: ")), true
 	}
-	if text := innermost(err).Error(); strings.HasPrefix(text, "tls: ") {
+	if text := cause.Innermost(err).Error(); strings.HasPrefix(text, "tls: ") {
 		return Problem{What: "TLS failed: " + strings.TrimPrefix(text, "tls: "), Remedy: seeForYourself}, true
 	}
 	return Problem{}, false
@@ -93,14 +95,4 @@ func refusal(alert string) Problem {
 		p.Remedy = "write a name that the backend has to backend_tls.server_name of the pool"
 	}
 	return p
-}
-
-func innermost(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
 }

@@ -1,0 +1,24 @@
+// Package spelling tells how near two words are, for those who have mistyped one.
+package spelling
+
+// Distance is how many bytes must be put in, left out or replaced to make b of
+// a (Levenshtein).
+func Distance(a, b string) int {
+	row := make([]int, len(b)+1) // distances from what was read of a to each beginning of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
