@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -44,7 +45,7 @@ func (s *Server) drain(ctx *fasthttp.RequestCtx, p params) {
 	if text := string(ctx.QueryArgs().Peek("deadline")); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			BadValue("deadline", "is no time to wait", "write more than 0 with a unit, such as 30s or 5m").send(ctx)
+			BadValue("deadline", strconv.Quote(text)+" is no time to wait", "write more than 0 with a unit, such as 30s or 5m").send(ctx)
 			return
 		}
 		deadline = d

@@ -40,7 +40,8 @@ func TestOrders(t *testing.T) {
 	f("/api/v1/pools/arena/backends/arena-1/undrain", 200, &Order{Pool: "arena", Backend: "arena-1", Mode: "ready"}, ``)
 	f("/api/v1/pools/arena/backends/arena-1/maintenance", 200, &Order{Pool: "arena", Backend: "arena-1", Mode: "maintenance"}, ``)
 	f("/api/v1/pools/web/drain", 200, &Order{Pool: "web", Mode: "drain"}, `"name":"web"`)
-	f("/api/v1/pools/arena/backends/arena-1/drain?deadline=5", 400, nil, `"code":"bad_value","remedy":"write more than 0`)
+	f("/api/v1/pools/arena/backends/arena-1/drain?deadline=5", 400, nil,
+		`"error":"deadline: \"5\" is no time to wait","code":"bad_value","remedy":"write more than 0`)
 	f("/api/v1/pools/arena/backends/arena-1/drain?deadline=-5s", 400, nil, `"code":"bad_value"`)
 	f("/api/v1/pools/none/drain", 404, &Order{Pool: "none", Mode: "drain"}, `"code":"no_pool"`)
 	f("/api/v1/pools/arena/backends/broken/drain", 500, &Order{Pool: "arena", Backend: "broken", Mode: "drain"}, `"code":"internal"`)

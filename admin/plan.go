@@ -2,6 +2,7 @@ package admin
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -56,7 +57,7 @@ func (s *Server) plan(ctx *fasthttp.RequestCtx, _ params) {
 		name = "proposal.yaml"
 	}
 	if name != path.Base(name) || strings.Contains(name, `\`) || len(path.Ext(name)) < 2 {
-		BadValue("name", "is no file name", "write the file's name without its path, such as holdfast.yaml").send(ctx)
+		BadValue("name", strconv.Quote(name)+" is no file name", "write the file's name without its path, such as holdfast.yaml").send(ctx)
 		return
 	}
 	plan, mistakes, err := s.opts.Control.Plan(Proposal{Name: name, Text: ctx.PostBody()})

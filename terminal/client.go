@@ -20,11 +20,15 @@ import (
 // KiB, a large configuration a few MiB.
 const maxBody = 64 << 20
 
+// patience is how long an answer may take that needs no work.
+const patience = 10 * time.Second
+
 // client speaks to one admin address.
 type client struct {
-	base  *url.URL
-	token string
-	http  *http.Client
+	base     *url.URL
+	token    string
+	http     *http.Client
+	patience time.Duration // a field so that tests need not wait
 }
 
 // newClient takes HOST:PORT, or a URL for an admin address behind something
@@ -38,7 +42,7 @@ func newClient(address, token string) (*client, error) {
 		return nil, fmt.Errorf("--admin %q is no address, write HOST:PORT or https://HOST:PORT", address)
 	}
 	base.Path = ""
-	return &client{base: base, token: token, http: &http.Client{
+	return &client{base: base, token: token, patience: patience, http: &http.Client{
 		// No proxy: it would see the token.
 		Transport: &http.Transport{MaxIdleConns: 2, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -85,8 +89,11 @@ func (c *client) do(ctx context.Context, method string, query url.Values, body i
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
 			return ctx.Err()
+		case ctx.Err() != nil:
+			return fmt.Errorf("ask Holdfast at %s: no answer within %s; try again if it is reloading, else see whether that is its admin.address", c.base.Host, c.patience)
 		}
 		return fmt.Errorf("ask Holdfast at %s: %w; is it running, and is that its admin.address?", c.base.Host, reason(err))
 	}
@@ -121,7 +128,7 @@ func reason(err error) error {
 }
 
 func (c *client) get(ctx context.Context, query url.Values, to any, segments ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	return c.do(ctx, http.MethodGet, query, nil, to, segments...)
 }
@@ -147,7 +154,7 @@ func (c *client) status(ctx context.Context) (s admin.Status, err error) {
 
 // order posts what is to become of a target.
 func (c *client) order(ctx context.Context, t target, what string, query url.Values) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	if t.backend == "" {
 		return c.do(ctx, http.MethodPost, query, nil, nil, "pools", t.pool, what)

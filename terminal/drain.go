@@ -25,24 +25,11 @@ func newDrain() *cobra.Command {
 		Long: "The backend gets nothing new from now on, and its sockets are closed at the pace that the pool's\n" +
 			"configuration sets, by the deadline at the latest. Ends with 0 when none is left. Ctrl-C ends the\n" +
 			"waiting, not the drain; `holdfast undrain` ends that.",
-		Args: oneArgument,
 	}
-	dial := remote(cmd)
-	cmd.ValidArgsFunction = complete(dial)
 	deadline := cmd.Flags().Duration("deadline", 0, "close the last sockets after this `TIME`; as the configuration says by default")
 	after := cmd.Flags().Duration("after", 0, "begin after this `TIME`, in which others learn to look elsewhere")
 	noWait := cmd.Flags().Bool("no-wait", false, "return as soon as it has begun")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
-		t, err := resolve(ctx, c, args[0])
-		if err != nil {
-			return err
-		}
+	targeted(cmd, func(ctx context.Context, c *client, t target) error {
 		query := url.Values{}
 		if cmd.Flags().Changed("deadline") {
 			query.Set("deadline", deadline.String())
@@ -60,7 +47,7 @@ func newDrain() *cobra.Command {
 			return nil
 		}
 		return watchDrain(ctx, c, t, cmd.OutOrStdout(), cmd.ErrOrStderr())
-	}
+	})
 	return cmd
 }
 

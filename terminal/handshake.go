@@ -18,6 +18,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
@@ -99,7 +100,7 @@ func (t *trial) advise(err error) error {
 		remedy = "--insecure believes it all the same"
 	case t.url.Scheme == "ws" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		remedy = "the other side ended without an answer: does the port speak TLS? Use wss://"
-	case isTimeout(err):
+	case cause.Timeout(err):
 		remedy = "nobody answered in time: a firewall, a wrong address, or an overloaded server"
 	default:
 		return err

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,20 +26,8 @@ func newMaintenance() *cobra.Command {
 // newMode is a command that gives one order and does not wait. done says what
 // has become of the backends that it was for.
 func newMode(name, short string, done func(io.Writer, target, []admin.Backend) error) *cobra.Command {
-	cmd := &cobra.Command{Use: name + " POOL/BACKEND | POOL", Short: short, Args: oneArgument}
-	dial := remote(cmd)
-	cmd.ValidArgsFunction = complete(dial)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
-		t, err := resolve(ctx, c, args[0])
-		if err != nil {
-			return err
-		}
+	cmd := &cobra.Command{Use: name + " POOL/BACKEND | POOL", Short: short}
+	targeted(cmd, func(ctx context.Context, c *client, t target) error {
 		if err := c.order(ctx, t, name, nil); err != nil {
 			return err
 		}
@@ -47,7 +36,7 @@ func newMode(name, short string, done func(io.Writer, target, []admin.Backend) e
 			return err
 		}
 		return done(cmd.OutOrStdout(), t, t.meant(pools))
-	}
+	})
 	return cmd
 }
 

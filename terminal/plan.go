@@ -3,6 +3,7 @@ package terminal
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,23 +27,16 @@ func newPlan() *cobra.Command {
 			"of backends, sockets and sticky keys; or every mistake, and ends with 1. Nothing changes.",
 		Args: cobra.NoArgs,
 	}
-	dial := remote(cmd)
 	file := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
 	_ = cmd.MarkFlagRequired("config")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
 	most := cmd.Flags().Int64("max-moved", -1, "end with 1 if more than `N` sticky keys would move")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		text, err := os.ReadFile(*file)
 		if err != nil {
 			return fmt.Errorf("read configuration: %w", err)
 		}
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
 		var plan admin.Plan
 		err = c.do(ctx, http.MethodPost, url.Values{"name": {filepath.Base(*file)}}, bytes.NewReader(text), &plan, "plan")
 		var no *refusal
@@ -69,7 +63,7 @@ func newPlan() *cobra.Command {
 			err = fmt.Errorf("%d sticky keys would move, --max-moved allows %d", plan.KeysMoved, *most)
 		}
 		return err
-	}
+	})
 	return cmd
 }
 

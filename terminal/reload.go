@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,16 +20,9 @@ func newReload() *cobra.Command {
 			"and ends with 1.",
 		Args: cobra.NoArgs,
 	}
-	dial := remote(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
+	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		var outcome admin.Outcome
-		err = c.do(ctx, http.MethodPost, nil, nil, &outcome, "reload")
+		err := c.do(ctx, http.MethodPost, nil, nil, &outcome, "reload")
 		var no *refusal
 		if errors.As(err, &no) && no.Code == "refused" {
 			for _, line := range no.Errors {
@@ -48,6 +42,6 @@ func newReload() *cobra.Command {
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), "reloaded: "+cmp.Or(outcome.Changes, "no key has changed, the files that it names were read again"))
 		return nil
-	}
+	})
 	return cmd
 }

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,7 +23,6 @@ func newSockets() *cobra.Command {
 		Short: "List the open sockets, oldest first",
 		Args:  cobra.NoArgs,
 	}
-	dial := remote(cmd)
 	flags := cmd.Flags()
 	filters := map[string]*string{
 		"pool":    flags.String("pool", "", "only those of this `POOL`"),
@@ -32,13 +32,7 @@ func newSockets() *cobra.Command {
 	}
 	limit := flags.Int("limit", 100, "at most so many; 0: all")
 	asJSON := flags.Bool("json", false, "print a JSON object a line")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
+	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		query := url.Values{}
 		if name := filters["backend"]; *filters["pool"] == "" && strings.Contains(*name, "/") {
 			t, err := resolve(ctx, c, *name)
@@ -93,7 +87,7 @@ func newSockets() *cobra.Command {
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "\n%d of %d sockets\n", shown, max(shown, matched))
 		return nil
-	}
+	})
 	return cmd
 }
 
@@ -135,22 +129,15 @@ func newClose() *cobra.Command {
 		Long:  "Its client reads a Close with that code and reason. `holdfast sockets` has the ids.",
 		Args:  oneArgument,
 	}
-	dial := remote(cmd)
 	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014 but 1010, or 3000 to 4999")
 	reason := cmd.Flags().String("reason", "closed by the operator", "what the client reads, 123 bytes at most")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
+	remote(cmd, func(ctx context.Context, c *client, args []string) error {
 		query := url.Values{"code": {strconv.Itoa(int(*code))}, "reason": {*reason}}
 		if err := c.do(ctx, http.MethodDelete, query, nil, nil, "sockets", args[0]); err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "socket %s is told Close %d\n", args[0], *code)
 		return nil
-	}
+	})
 	return cmd
 }

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,15 +23,8 @@ func newStatus() *cobra.Command {
 			"when the newest configuration was refused, or when nobody answers.",
 		Args: cobra.NoArgs,
 	}
-	dial := remote(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
+	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		st, err := c.status(ctx)
 		if err != nil {
 			return err
@@ -53,7 +47,7 @@ func newStatus() *cobra.Command {
 			return err
 		}
 		return verdict(&st, pools)
-	}
+	})
 	return cmd
 }
 

@@ -33,27 +33,46 @@ func oneArgument(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// remote adds the flags that say where Holdfast is, and returns what makes a
-// client of them.
-func remote(cmd *cobra.Command) func() (*client, error) {
+// remote makes cmd one that speaks to a running Holdfast: it adds the flags that
+// say where that is, and has run be called with a client of it, until the first
+// SIGINT or SIGTERM. It returns what makes such a client.
+func remote(cmd *cobra.Command, run func(ctx context.Context, c *client, args []string) error) (dial func() (*client, error)) {
 	address := cmd.Flags().String("admin", "127.0.0.1:9090", "admin `ADDRESS` of the running Holdfast, HOST:PORT or a URL")
 	token := cmd.Flags().String("token", "", "admin `TOKEN`, or HOLDFAST_ADMIN_TOKEN, which other users of the machine cannot see")
-	return func() (*client, error) {
+	dial = func() (*client, error) {
 		text := *token
 		if text == "" {
 			text = os.Getenv("HOLDFAST_ADMIN_TOKEN")
 		}
 		return newClient(*address, text)
 	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := dial()
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		ctx, cancel := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		defer cancel()
+		return run(ctx, c, args)
+	}
+	return dial
 }
 
-// interruptible ends with the first SIGINT or SIGTERM.
-func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+// targeted is remote for a command whose one argument is a target, which a shell
+// can complete.
+func targeted(cmd *cobra.Command, run func(ctx context.Context, c *client, t target) error) {
+	cmd.Args = oneArgument
+	cmd.ValidArgsFunction = complete(remote(cmd, func(ctx context.Context, c *client, args []string) error {
+		t, err := resolve(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		return run(ctx, c, t)
+	}))
 }
 
 // target is a pool, or one of its backends.

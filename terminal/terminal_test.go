@@ -2,8 +2,11 @@ package terminal
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -433,5 +436,23 @@ func TestWhoAnswersIsNotHoldfast(t *testing.T) {
 	_, err = c.pools(t.Context())
 	if got := errText(err); got != "the admin address answers 404 Not Found: is it Holdfast's?" {
 		t.Errorf("error %q", got)
+	}
+}
+
+// Who accepts and says nothing is named, with what may be the matter.
+func TestNobodyAnswers(t *testing.T) {
+	c, err := newClient(testkit.ServeTCP(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.patience = 20 * time.Millisecond
+	_, err = c.pools(t.Context())
+	if want := "ask Holdfast at " + c.base.Host + ": no answer within 20ms; "; !strings.HasPrefix(errText(err), want) {
+		t.Errorf("error %q, want %q", errText(err), want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.pools(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: error %v", err)
 	}
 }

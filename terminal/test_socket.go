@@ -15,6 +15,8 @@ import (
 
 	"github.com/fasthttp/websocket"
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/internal/cause"
 )
 
 // trial is one run of test-socket.
@@ -49,7 +51,6 @@ func newTestSocket() *cobra.Command {
 			"headers.response and $backend), or what the admin address says has a new socket.",
 		Args: oneArgument,
 	}
-	dial := remote(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&headers, "header", "H", nil, "further `FIELD: VALUE` of the handshake; may be repeated")
 	flags.StringVar(&origin, "origin", "", "the `ORIGIN` of the page, as browsers send it: https://game.example")
@@ -59,19 +60,13 @@ func newTestSocket() *cobra.Command {
 	flags.StringVar(&t.message, "message", "holdfast", "the `TEXT` of each")
 	flags.DurationVar(&t.timeout, "timeout", 5*time.Second, "the longest wait for the handshake, for each message and for the close")
 	flags.StringVar(&t.backendHeader, "backend-header", "X-Backend", "`FIELD` of the answer that names the backend")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	remote(cmd, func(ctx context.Context, c *client, args []string) error {
 		t.out = tamed{cmd.OutOrStdout()}
 		if err := t.parse(args[0], headers, origin); err != nil {
 			return err
 		}
-		c, err := dial()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
 		return t.run(ctx, c)
-	}
+	})
 	return cmd
 }
 
@@ -208,7 +203,7 @@ func (t *trial) noEcho(done, others int, err error) error {
 	case errors.As(err, &ended):
 		t.printClose(ended, "before the echo")
 		return fmt.Errorf("the socket ended after %d of %d echoes", done, t.count)
-	case isTimeout(err):
+	case cause.Timeout(err):
 		return fmt.Errorf("no echo within %s after %d of %d, %d other messages came; does the server echo? --count 0 sends nothing",
 			t.timeout, done, t.count, others)
 	}
@@ -238,9 +233,4 @@ func (t *trial) close(conn *websocket.Conn) error {
 		}
 		return nil
 	}
-}
-
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
 }

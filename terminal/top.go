@@ -22,27 +22,20 @@ func newTop() *cobra.Command {
 		Long:  "Shows what status shows, once a second, with rates. Keys: s sorts otherwise, arrows scroll, q ends it.",
 		Args:  cobra.NoArgs,
 	}
-	dial := remote(cmd)
 	interval := cmd.Flags().Duration("interval", time.Second, "ask so often, 100ms or more")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial()
-		if err != nil {
-			return err
-		}
+	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		if !isTerminal(cmd.OutOrStdout()) {
 			return errors.New("standard output is no terminal, use `holdfast status`")
 		}
 		if *interval < 100*time.Millisecond {
 			return fmt.Errorf("--interval %s is too short, write 100ms or more", *interval)
 		}
-		ctx, cancel := interruptible(cmd)
-		defer cancel()
 		first := look(ctx, c, 0)()
 		if failed, no := first.(failure); no {
 			return failed.error
 		}
 		return runTop(ctx, top{client: c, ctx: ctx, interval: *interval}.with(first.(sight)), cmd.InOrStdin(), cmd.OutOrStdout())
-	}
+	})
 	return cmd
 }
 

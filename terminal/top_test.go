@@ -119,7 +119,8 @@ func TestTopKeepsWhatItHasSeen(t *testing.T) {
 		t.Errorf("shown:\n%s", strings.Join(lines, "\n"))
 	}
 	m, _ = m.(top).Update(sight{pools: was.pools, status: was.status, samples: []admin.Sample{{At: 3000, Active: admin.Active{Sockets: 200}}}})
-	if lines := screen(m.(top)); !strings.Contains(lines[0], "healthy") || !strings.Contains(lines[1], "200 sockets") {
+	// A new process counts from 0.
+	if lines := screen(m.(top)); !strings.Contains(lines[0], "healthy") || !strings.Contains(lines[1], "200 sockets") || !strings.Contains(lines[1], "frames/s 0 in") {
 		t.Errorf("shown:\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -97,7 +97,7 @@ func (t top) rates() (now admin.Sample, frames, bytes [2]float64) {
 	}
 	was := t.samples[n-2]
 	seconds := max(.001, float64(now.At-was.At)/1000)
-	since := func(now, was uint64) float64 { return float64(now-was) / seconds }
+	since := func(now, was uint64) float64 { return float64(now-min(now, was)) / seconds } // a new process begins at 0
 	frames = [2]float64{since(now.ClientToBackend.Frames, was.ClientToBackend.Frames), since(now.BackendToClient.Frames, was.BackendToClient.Frames)}
 	bytes = [2]float64{since(now.ClientToBackend.Bytes, was.ClientToBackend.Bytes), since(now.BackendToClient.Bytes, was.BackendToClient.Bytes)}
 	return now, frames, bytes

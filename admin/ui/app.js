@@ -27,7 +27,8 @@ function rates(of) {
   return samples.slice(1).map((s, i) => {
     const before = samples[i];
     const seconds = Math.max(0.001, (s.at - before.at) / 1000);
-    return { at: s.at, values: [(of(s.client_to_backend) - of(before.client_to_backend)) / seconds, (of(s.backend_to_client) - of(before.backend_to_client)) / seconds] };
+    const since = (side) => Math.max(0, of(s[side]) - of(before[side])) / seconds; // a new process begins at 0
+    return { at: s.at, values: [since("client_to_backend"), since("backend_to_client")] };
   });
 }
 
