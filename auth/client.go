@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -12,16 +13,16 @@ import (
 
 // newClient returns a client that asks once more when a connection failed, and
 // never follows a redirect: the server that was named is the one that is
-// trusted.
-func newClient(idle int) *retryablehttp.Client {
+// trusted. proxy is as in [http.Transport]; nil: none.
+func newClient(idle int, proxy func(*http.Request) (*url.URL, error)) *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			Transport: &http.Transport{
+				Proxy:                  proxy,
 				DisableCompression:     true,
 				MaxIdleConnsPerHost:    idle,
 				IdleConnTimeout:        30 * time.Second,
 				MaxResponseHeaderBytes: 64 << 10,
-				ForceAttemptHTTP2:      false,
 			},
 			CheckRedirect: outbound.NoRedirect,
 		},

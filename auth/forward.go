@@ -37,9 +37,10 @@ func (a *Answer) Passes() bool { return a.Status >= 200 && a.Status < 300 }
 // ErrBroken means that the server answered, and nothing that can be obeyed.
 var ErrBroken = errors.New("auth server gave no usable answer")
 
-// NewForward returns a Forward to url, which it does not dial yet.
+// NewForward returns a Forward to url, which it does not dial yet, and always
+// without a proxy: it is asked at every request.
 func NewForward(url string, timeout time.Duration) *Forward {
-	return &Forward{client: newClient(64), url: url, timeout: timeout}
+	return &Forward{client: newClient(64, nil), url: url, timeout: timeout}
 }
 
 // Ask sends fields to the server, which it takes over, and blocks until it has

@@ -26,7 +26,7 @@ func TestGet(t *testing.T) {
 	})
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	client := newClient(1)
+	client := newClient(1, nil)
 	defer client.HTTPClient.CloseIdleConnections()
 	f := func(path, want, wantErr string) {
 		t.Helper()

@@ -43,9 +43,10 @@ type Keys struct {
 	fetched  chan struct{} // closed when the fetch ends that is under way, or the next one
 }
 
-// NewKeys begins to fetch the keys at url. Close ends that.
+// NewKeys begins to fetch the keys at url, by way of the proxy that the
+// environment names, since they may be anywhere. Close ends that.
 func NewKeys(url string, log *slog.Logger) *Keys {
-	client := newClient(1)
+	client := newClient(1, http.ProxyFromEnvironment)
 	shown, _, _ := strings.Cut(url, "?")
 	return newKeys(func(ctx context.Context) ([]byte, error) {
 		defer client.HTTPClient.CloseIdleConnections()

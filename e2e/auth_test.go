@@ -152,3 +152,29 @@ func TestAuthTable(t *testing.T) {
 	testkit.Eventually(t, patience, func() bool { return strings.Count(p.read("access.log"), `"user":"ada"`) == 2 },
 		"the access log names the user of the request and of the socket, and nobody with a wrong password")
 }
+
+// Keys that are out in the world are fetched by way of the environment's proxy.
+func TestKeysByWayOfAProxy(t *testing.T) {
+	t.Parallel()
+	keys := &keyServer{}
+	key := keys.publish(t, "one")
+	proxy := startServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Host != "keys.example" || r.URL.Path != "/set" {
+			t.Errorf("the proxy is asked for %s", r.URL)
+		}
+		_, _ = w.Write(*keys.set.Load())
+	})
+	backend := testkit.StartBackend(t, nil)
+	p := start(t, setup{env: []string{"HTTP_PROXY=http://" + proxy}, rest: `routes:
+  - {name: keys, path: /, pool: web, auth: {jwt: {jwks_url: "http://keys.example/set", audience: game}}}
+` + pool("web", []string{backend.Addr})})
+	j := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"aud": "game", "exp": time.Now().Add(time.Hour).Unix()})
+	j.Header["kid"] = "one"
+	token, err := j.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := exchange(t, p.web, get("/", "Authorization: Bearer "+token)); resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d: %s", resp.StatusCode, body)
+	}
+}
