@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -268,25 +266,10 @@ func (p *process) readyStatus() int {
 	return status
 }
 
-// freePort is where freeAddr looks next: below the range that systems give to
-// outgoing connections, so that none of the thousands that the tests make
-// takes a port between the look and its use.
-var freePort atomic.Int32
-
-// freeAddr returns an address of 127.0.0.1 on which nothing listens.
+// freeAddr is what most tests of this package want.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	freePort.CompareAndSwap(0, int32(12000+os.Getpid()%150*100))
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", freePort.Add(1))
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
-		if err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port found")
-	return ""
+	return testkit.FreeAddr(t)
 }
 
 // stdout sends the standard output of a process that is not started yet to a

@@ -2,15 +2,10 @@ package wss
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,6 +21,7 @@ import (
 	"github.com/holdfast-lb/holdfast/bench/backend"
 	"github.com/holdfast-lb/holdfast/bench/internal/wire"
 	"github.com/holdfast-lb/holdfast/bench/load"
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,21 +52,6 @@ func echoes(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// certificate is cheaper to use than the RSA one of httptest.
-func certificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)} // no session outlives it
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
 // serve starts a TLS server for as long as t and returns a short plan for it.
 func serve(t *testing.T, c *tls.Config) load.Plan {
 	t.Helper()
@@ -78,7 +59,7 @@ func serve(t *testing.T, c *tls.Config) load.Plan {
 		t.Skip("usage is read from /proc")
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(echoes))
-	c.Certificates = []tls.Certificate{certificate(t)}
+	c.Certificates = []tls.Certificate{testkit.SelfSigned()} // cheaper than the RSA one of httptest
 	server.TLS, server.Config.ErrorLog = c, log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -76,6 +76,22 @@ func (a *Authority) IssueUntil(end time.Time, names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
 }
 
+// SelfSigned returns a certificate for servers with these names that is its own
+// authority, valid for an hour, for those who have no testing.TB at hand. It
+// panics on failure.
+func SelfSigned(names ...string) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: names}
+	raw, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
+}
+
 // CertFiles writes a certificate and its key in PEM and returns their paths.
 // Written again, they replace those before.
 func CertFiles(t testing.TB, dir, name string, c tls.Certificate) (cert, key string) {

@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"net"
 	"testing"
 	"time"
 )
@@ -18,17 +17,4 @@ func Eventually(t testing.TB, within time.Duration, cond func() bool, what strin
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-// FreeAddr returns a 127.0.0.1 address on which nothing listens: for servers
-// that must be told their port, and for connections that must be refused. The
-// kernel hands ports out in turn, so another process takes it rarely, but may.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find free port: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -52,6 +52,22 @@ func TestEventuallyWaits(t *testing.T) {
 	}
 }
 
+// Who looks in the same place, as another process may, finds another address.
+func TestFreeAddrIsKept(t *testing.T) {
+	mark, err := net.ListenPacket("udp", "127.77.0.1:0")
+	if err != nil {
+		t.Skipf("this system's loopback has one address: %v", err)
+	}
+	_ = mark.Close()
+	at := nextPort.Load() + 1
+	nextPort.Store(at)
+	first := FreeAddr(t)
+	nextPort.Store(at)
+	if second := FreeAddr(t); second == first {
+		t.Errorf("%s was given away twice", first)
+	}
+}
+
 func TestFreeAddrRefuses(t *testing.T) {
 	if c, err := net.Dial("tcp", FreeAddr(t)); err == nil {
 		c.Close()
