@@ -20,7 +20,8 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /holdfast /usr/local/bin/holdfast
 COPY LICENSE /usr/share/doc/holdfast/LICENSE
-USER nonroot:nonroot
+# nonroot, by number: Kubernetes cannot tell by a name that it is not root.
+USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/holdfast"]

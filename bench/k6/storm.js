@@ -114,6 +114,7 @@ export default function () {
     spread.add((Math.max(...counts) - Math.min(...counts)) / (sockets / backends));
     killed = Date.now();
     limit = setTimeout(() => {
+      if (!all.some((p) => p.ended)) returned.add(false); // KILL has ended none
       for (const p of all) if (p.ended && p.home === null) returned.add(false);
       finish();
     }, backWithin + 5000);

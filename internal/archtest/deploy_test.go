@@ -144,3 +144,13 @@ func TestDeployConfigurations(t *testing.T) {
 		t.Errorf("compose has %d services, %v", len(compose.Services), err)
 	}
 }
+
+// Kubernetes takes no name for a user that is not root, only a number.
+func TestImageIsNotRoot(t *testing.T) {
+	if !regexp.MustCompile(`(?m)^USER [1-9][0-9]*(:[1-9][0-9]*)?$`).MatchString(read(t, root+"/Dockerfile")) {
+		t.Error("the Dockerfile has no USER by number")
+	}
+	if !strings.Contains(read(t, deploy+"/kubernetes/holdfast.yaml"), "runAsNonRoot: true") {
+		t.Error("the Deployment may run as root")
+	}
+}
