@@ -1,13 +1,13 @@
 package discovery
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
@@ -32,7 +32,7 @@ func troubleOf(err error) *trouble {
 	}
 	detail := explain.Line(err.Error(), maxDetail)
 	switch {
-	case isTimeout(err):
+	case cause.Timeout(err):
 		return &trouble{"timeout", "no answer in time: " + detail}
 	case errors.Is(err, config.ErrTooMany):
 		return &trouble{"too many", detail + " backends: raise max_backends if that is meant"}
@@ -51,12 +51,4 @@ func troubleOf(err error) *trouble {
 		return &trouble{"unreadable", detail}
 	}
 	return &trouble{"failed", detail}
-}
-
-func isTimeout(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return true
-	}
-	t, ok := errors.AsType[net.Error](err)
-	return ok && t.Timeout()
 }
