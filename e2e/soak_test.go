@@ -177,7 +177,10 @@ func TestSoak(t *testing.T) {
 	after := p.settledHeap()
 	t.Logf("descriptors %d, then %d; goroutines %v, then %v; heap %.1f MiB, then %.1f MiB", descriptors, p.descriptors(t),
 		goroutines, p.metric("go_goroutines"), heap/(1<<20), after/(1<<20))
-	if after > heap+float64(8<<20) {
+	// Tables keep the room that they once had, a few hundred bytes for each
+	// socket that was open at a time, and pools what is used now and then. A leak
+	// of a few bytes for each socket that came and went is more than that.
+	if after > heap+float64(4<<20) {
 		t.Errorf("the heap was %.1f MiB and is %.1f MiB", heap/(1<<20), after/(1<<20))
 	}
 	if l.refused.Load() > l.opened.Load()/10 {

@@ -27,7 +27,7 @@ func startApp(t testing.TB, rest string) (address string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	address = filepath.Join(dir, "s")
-	text := fmt.Sprintf("log: {access: off}\nlisteners: [{name: web, address: \"unix:%s\", timeouts: {header: 2s, body: 2s, idle: 2s}}]\n%s", address, rest)
+	text := fmt.Sprintf("admin: {address: \"\"}\nlog: {access: off, format: text}\nlisteners: [{name: web, address: \"unix:%s\", timeouts: {header: 2s, body: 2s, idle: 2s}}]\n%s", address, rest)
 	cfg, _, err := config.Parse([]byte(text), "yaml", filepath.Join(dir, "holdfast.yaml"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
