@@ -17,16 +17,23 @@ function ceiling(n, binary) {
   return [1, 2, 2.5, 5, 10].find((step) => step * power >= n) * power;
 }
 
+/** Milliseconds that a chart may show. */
+const spans = [1, 2, 5, 10].map((minutes) => minutes * 60000);
+
+/** 30000 is "30 s". */
+function time(ms) {
+  return ms % 60000 ? `${ms / 1000} s` : `${ms / 60000} min`;
+}
+
 export class Chart {
   /**
    * figure holds a figcaption. lines are {name, color}, the colour a custom
    * property; write turns a value into text; binary chooses units of 1024.
    */
-  constructor(figure, lines, write, { binary = false, minutes = 10 } = {}) {
+  constructor(figure, lines, write, { binary = false } = {}) {
     this.lines = lines;
     this.write = write;
     this.binary = binary;
-    this.span = minutes * 60000;
     this.points = [];
     this.now = h("p", { className: "now" });
     this.legend = h("ul", { className: "legend" });
@@ -75,11 +82,12 @@ export class Chart {
     this.values.forEach((e, i) => (e.textContent = last ? this.write(last.values[i]) : "–"));
     this.now.textContent = last ? this.write(last.values.reduce((a, b) => a + b, 0)) : "–";
     const end = last ? last.at : 0;
-    const begin = end - this.span;
+    const span = spans.find((ms) => ms >= end - (this.points[0]?.at ?? end)) ?? spans.at(-1); // a young process fills it, too
+    const begin = end - span;
     const shown = this.points.filter((p) => p.at >= begin);
     const top = ceiling(1.08 * Math.max(1, ...shown.flatMap((p) => p.values)), this.binary);
     const bottom = height - 18;
-    this.x = (at) => ((at - begin) / this.span) * width;
+    this.x = (at) => ((at - begin) / span) * width;
     this.y = (value) => bottom - (value / top) * (bottom - 6);
     this.shown = shown;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -95,9 +103,9 @@ export class Chart {
         this.grid.append(label);
       }
     }
-    for (const [minutes, anchor] of [[10, "start"], [5, "middle"], [0, "end"]]) {
-      const label = s("text", { x: width - (minutes * 60000 * width) / this.span, y: height - 3, "text-anchor": anchor });
-      label.textContent = minutes ? `${minutes} min ago` : "now";
+    for (const [part, anchor] of [[1, "start"], [0.5, "middle"], [0, "end"]]) {
+      const label = s("text", { x: width - part * width, y: height - 3, "text-anchor": anchor });
+      label.textContent = part ? `${time(part * span)} ago` : "now";
       this.grid.append(label);
     }
 

@@ -147,15 +147,17 @@ function makeTile() {
 function updateTile(e, pool, b, most) {
   const p = e.parts;
   const state = stateOf(b);
+  const draining = drains(b);
+  const word = draining && drainWords(b) === "drained" ? "drained" : words[state];
   e.pool = pool.name;
   e.backend = b;
   if (e.dataset.state !== state) e.dataset.state = state;
   text(p.name, b.name);
-  text(p.state, words[state]);
+  text(p.state, word);
   text(p.sockets, count(b.active.sockets));
   text(p.unit, b.active.sockets === 1 ? " socket" : " sockets");
   text(p.why, why(b));
-  p.button.setAttribute("aria-label", `${b.name}, ${words[state]}, ${count(b.active.sockets)} sockets: details`);
+  p.button.setAttribute("aria-label", `${b.name}, ${word}, ${count(b.active.sockets)} sockets: details`);
   p.button.title = `${b.address}\n${why(b)}`;
   const carries = b.active.sockets + b.active.requests + b.active.handshakes;
   p.load.style.width = `${Math.min(100, (100 * carries) / (limitOf(b) || most || 1)).toFixed(1)}%`;
@@ -164,7 +166,6 @@ function updateTile(e, pool, b, most) {
   const pace = e.pace.add(b.handshakes);
   p.pace.hidden = !limit || b.retired;
   if (limit) text(p.pace, `${pace === undefined ? "–" : rate(pace)} of ${count(limit)} handshakes a second`);
-  const draining = drains(b);
   p.progress.hidden = !draining;
   if (draining) {
     const total = Math.max(b.drain?.sockets ?? e.first ?? 0, b.active.sockets);
