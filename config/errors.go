@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Error is one mistake in a configuration.
@@ -21,11 +22,18 @@ type Error struct {
 }
 
 // Error is one line: "FILE: key.path: what is wrong, what would be right".
+// Keys and values that it quotes neither end that line nor steer a terminal.
 func (e Error) Error() string {
-	if e.Path == "" {
-		return e.File + ": " + e.Msg
+	text := e.File + ": " + e.Msg
+	if e.Path != "" {
+		text = e.File + ": " + e.Path + ": " + e.Msg
 	}
-	return e.File + ": " + e.Path + ": " + e.Msg
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // Errors are all the mistakes of one configuration, or the first thousand,

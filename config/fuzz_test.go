@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // FuzzParse holds the loader to this: whatever is in a file, it gives either a
@@ -25,6 +26,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("log: {<<: [{level: x}], ? [a] : b}"), uint(0))
 	f.Add([]byte(`{"log": {"level": 1e999, "level": null}}`), uint(2))
 	f.Add([]byte("[log]\nlevel = 07:32:00\n[[routes]]\n[routes.x]"), uint(1))
+	f.Add([]byte("pools: {a: {backends: [{url: \"a\\nb\\e[2J\"}], \"\\nx\": 1}}\nlisteners: [{address: \"*:\\e\"}]"), uint(0))
 	f.Add([]byte("shutdown = {deadline = 0x1F}"), uint(1))
 
 	f.Fuzz(func(t *testing.T, data []byte, kind uint) {
@@ -44,7 +46,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("the error is %T with %v", err, err)
 			}
 			for _, e := range list {
-				if e.File == "" || e.Msg == "" || strings.Contains(e.Error(), "\n") {
+				if e.File == "" || e.Msg == "" || strings.ContainsFunc(e.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
 					t.Fatalf("not one line with file and message: %q", e)
 				}
 			}

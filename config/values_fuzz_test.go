@@ -9,7 +9,7 @@ import (
 )
 
 // FuzzValues: a value that is taken means one thing, so written anew it is read
-// as the same; and a mistake is told in one line.
+// as the same.
 func FuzzValues(f *testing.F) {
 	for _, s := range []string{
 		"16KiB", "9223372036854775807", "8589934591GiB", "1 MiB", "-1", "10.0.0.0/8", "::ffff:10.0.0.0/104", "fe80::1%eth0", "10.0.0.1/8",
@@ -19,23 +19,17 @@ func FuzzValues(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		told := func(what string, err error) bool {
-			if err != nil && (err.Error() == "" || strings.ContainsAny(err.Error(), "\r\n\x1b")) {
-				t.Errorf("%s %q: not one line: %q", what, text, err)
-			}
-			return err == nil
-		}
-		if b, err := ParseBytes(text); told("size", err) {
+		if b, err := ParseBytes(text); err == nil {
 			if again, err := ParseBytes(b.String()); err != nil || again != b || b < 0 {
 				t.Errorf("size %q is %d, written %s, read as %d, %v", text, b, b, again, err)
 			}
 		}
-		if p, err := ParsePrefix(text); told("block", err) {
+		if p, err := ParsePrefix(text); err == nil {
 			if again, err := ParsePrefix(p.String()); err != nil || again != p || !p.IsValid() || p.Addr().Is4In6() || !p.Contains(p.Addr()) {
 				t.Errorf("block %q is %v, read as %v, %v", text, p, again, err)
 			}
 		}
-		if o, err := ParseOrigin(text); told("origin", err) {
+		if o, err := ParseOrigin(text); err == nil {
 			below := ""
 			if o.Below {
 				below = "*."
@@ -45,7 +39,7 @@ func FuzzValues(f *testing.F) {
 				t.Errorf("origin %q is %+v, read as %+v, %v", text, o, again, err)
 			}
 		}
-		if s, err := ParseStatuses(text); told("statuses", err) {
+		if s, err := ParseStatuses(text); err == nil {
 			n := 0
 			for status := -1; status < 1000; status++ {
 				if s.Has(status) {
@@ -56,12 +50,12 @@ func FuzzValues(f *testing.F) {
 				t.Errorf("statuses %q are %d", text, n)
 			}
 		}
-		if a, err := parseListenAddress(text); told("address", err) {
+		if a, err := parseListenAddress(text); err == nil {
 			if !a.overlaps(a) && a.port != 0 || (a.unix == "") == (a.ip == netip.Addr{} && a.host == "") {
 				t.Errorf("address %q is %+v", text, a)
 			}
 		}
-		if scheme, address, err := parseTarget(text); told("target", err) {
+		if scheme, address, err := parseTarget(text); err == nil {
 			host, port, err := net.SplitHostPort(address)
 			n, portErr := strconv.ParseUint(port, 10, 16)
 			if err != nil || portErr != nil || n == 0 || host == "" || scheme != "http" && scheme != "https" {
