@@ -140,7 +140,7 @@ func TestExhaustion(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux gives clients all of 127.0.0.0/8")
 	}
-	length := time.Duration(scale(2000, 600, 600)) * time.Millisecond
+	length := time.Duration(scale(1000, 600, 600)) * time.Millisecond
 	b := startArena(t, "b1")
 	p := start(t, setup{
 		listener: "limits: {max_connections_per_ip: 400, handshakes_per_second_per_ip: 500}, timeouts: {header: 1s, body: 1s, idle: 2s}",
@@ -159,7 +159,7 @@ func (p *process) withstand(t *testing.T, length time.Duration, f front, attacks
 	t.Helper()
 	good := startCrowd(t, p.web, scale(200, 100, 30))
 	goroutines, sockets := p.metric("go_goroutines"), p.metric("holdfast_listener_connections_open")
-	rounds := scale(5, 1, 1)
+	rounds := scale(3, 1, 1)
 	var normal []time.Duration
 	for _, attack := range attacks {
 		if !regexp.MustCompile(*only).MatchString(attack.name) {

@@ -63,7 +63,7 @@ func TestFloods(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux gives clients all of 127.0.0.0/8")
 	}
-	length := time.Duration(scale(2000, 400, 400)) * time.Millisecond
+	length := time.Duration(scale(1000, 400, 400)) * time.Millisecond
 	b := startArena(t, "b1")
 	cert, key := testkit.CertFiles(t, t.TempDir(), "web", testkit.NewAuthority(t).Issue("127.0.0.1"))
 	secure, announced := freeAddr(t), freeAddr(t)
