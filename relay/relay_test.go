@@ -350,6 +350,9 @@ func TestLastWordsOfABackendThatResets(t *testing.T) {
 func TestCloseCodeIsTold(t *testing.T) {
 	engines(t, func(t *testing.T, r rig) {
 		j := r.join(t, nil)
+		hello := appendFrame(nil, 1, true, []byte("hello"))
+		send(t, j.client, hello)
+		expect(t, j.backend, string(hello))
 		bye := appendFrame(nil, 8, true, []byte{0x03, 0xe8, 'b', 'y', 'e'})
 		send(t, j.client, bye)
 		expect(t, j.backend, string(bye))
@@ -360,8 +363,9 @@ func TestCloseCodeIsTold(t *testing.T) {
 		expectEnd(t, j.client)
 		_ = j.client.Close()
 		s := within(t, "Closed", j.owner.closed)
-		if s.Code != 1000 || s.Ender != ByClient || s.Reason != "close frame" {
-			t.Fatalf("summary %+v", s)
+		size := [2]uint64{uint64(len(hello) + len(bye)), uint64(len(back))}
+		if s.Code != 1000 || s.Ender != ByClient || s.Reason != "close frame" || s.Bytes != size {
+			t.Fatalf("summary %+v, want %d bytes", s, size)
 		}
 	})
 }
