@@ -82,6 +82,8 @@ func TestScripts(t *testing.T) {
 	storm := []string{"SOCKETS=300", "BACK_WITHIN=10000", "KILL=http://" + b.Addresses()[0] + "/die"}
 	f("storm.js", good+"/hello", 0, storm...)
 	f("storm.js", first+"/hello", failed, storm...)
+	// A storm that does not come shows nothing.
+	f("storm.js", good+"/hello", failed, "SOCKETS=30", "BACK_WITHIN=1000", "KILL=http://"+b.Addresses()[0]+"/")
 }
 
 // startHoldfast builds Holdfast, starts it before the backends and returns its
