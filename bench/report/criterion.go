@@ -32,6 +32,7 @@ var Criteria = []Criterion{
 // Verdict is what became of a criterion. Text names figure and bound.
 type Verdict struct {
 	Met  bool
+	Open bool // not met, and not missed: this run has not measured it
 	Text string
 }
 
@@ -56,21 +57,21 @@ func (r *Report) judge(c Criterion, s Scenario, peer string) Verdict {
 	case "":
 		v := Median(collect(r.runs(s.Name, peer), s.value))
 		met, bound := c.meets(v, "%.0f")
-		return Verdict{met, fmt.Sprintf("%s: %.0f %s, %s", s.Name, v, s.Metric, bound)}
+		return Verdict{Met: met, Text: fmt.Sprintf("%s: %.0f %s, %s", s.Name, v, s.Metric, bound)}
 	case Floor:
 		ratio := r.floor(s, peer)
 		if ratio == 0 {
-			return Verdict{Text: s.Name + ": the machine's CPU time was not measured without a balancer in this run"}
+			return Verdict{Open: true, Text: s.Name + ": the machine's CPU time was not measured without a balancer in this run"}
 		}
 		met, bound := c.meets(ratio, "%.2f")
-		return Verdict{met, fmt.Sprintf("%s: the machine's CPU time is %.2f of twice that without a balancer, %s", s.Name, ratio, bound)}
+		return Verdict{Met: met, Text: fmt.Sprintf("%s: the machine's CPU time is %.2f of twice that without a balancer, %s", s.Name, ratio, bound)}
 	}
 	ratio := r.ratio(s, peer, c.Against)
 	if ratio == 0 {
-		return Verdict{Text: fmt.Sprintf("%s: not measured against %s in this run", s.Name, c.Against)}
+		return Verdict{Open: true, Text: fmt.Sprintf("%s: not measured against %s in this run", s.Name, c.Against)}
 	}
 	met, bound := c.meets(ratio, "%.2f")
-	return Verdict{met, fmt.Sprintf("%s: %.2f of %s, %s", s.Name, ratio, c.Against, bound)}
+	return Verdict{Met: met, Text: fmt.Sprintf("%s: %.2f of %s, %s", s.Name, ratio, c.Against, bound)}
 }
 
 // meets judges a figure, and says what the bound is.

@@ -52,8 +52,11 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 		fmt.Fprintf(&b, "\n## Criteria for %s\n\n", subject)
 		for _, v := range verdicts {
 			mark := "MISSED"
-			if v.Met {
+			switch {
+			case v.Met:
 				mark = "met"
+			case v.Open:
+				mark = "open"
 			}
 			fmt.Fprintf(&b, "- %s: %s\n", mark, v.Text)
 		}

@@ -84,6 +84,7 @@ func TestWriteMarkdown(t *testing.T) {
 	f("> nginx failed: it ended\n> by itself")
 	f("- met: pingpong: 1.06 of the best peer")
 	f("- MISSED: idle: 3500 B/socket")
+	f("- open: idle: not measured against haproxy")
 	if err := sample().WriteMarkdown(broken{}, ""); err == nil {
 		t.Error("want the writer's error")
 	}
