@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,8 +25,8 @@ type Options struct {
 // .toml or .json), lays the environment and the overrides over it, and
 // validates the whole. Relative paths in it are relative to the file.
 //
-// The error is an [Errors] that lists every mistake. Warnings may come with
-// or without an error. Load may be called from several goroutines.
+// The error is an [Errors] that lists every mistake, or the system's if the file
+// cannot be read. Warnings may come with or without an error. Load may be called from several goroutines.
 func Load(path string, opts Options) (*Config, []Warning, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -33,7 +34,7 @@ func Load(path string, opts Options) (*Config, []Warning, error) {
 		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 			reason = pathError.Err // the message already begins with the path
 		}
-		return nil, nil, Errors{{File: path, Msg: "cannot be read: " + reason.Error()}}
+		return nil, nil, fmt.Errorf("%s: cannot be read: %w", path, reason)
 	}
 	return Parse(data, "", path, opts)
 }
