@@ -62,7 +62,7 @@ func classify(name []byte) kind {
 			return hopByHop
 		}
 	case 's':
-		if isName(name, "set-cookie") || len(name) > 14 && isName(name[:14], "sec-websocket-") {
+		if isName(name, "set-cookie") || len(name) > 14 && isName(name[:14], "sec-websocket-") && isVisible(name[14:]) {
 			return endToEnd
 		}
 	case 't':
@@ -85,12 +85,21 @@ func classify(name []byte) kind {
 			return k
 		}
 	}
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f {
-			return malformed
-		}
+	if !isVisible(name) {
+		return malformed
 	}
 	return plain
+}
+
+// isVisible tells whether text holds printable ASCII only, and no blank; fasthttp
+// has seen to the rest of what is no token (RFC 9110, section 5.6.2).
+func isVisible(text []byte) bool {
+	for _, c := range text {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // classifyX sorts the fields that this proxy itself writes. Many gateways to
@@ -110,6 +119,8 @@ func classifyX(name []byte) kind {
 		return forwardedProto
 	case isNameOrUnderscored(name[12:], "host"):
 		return forwardedHost
+	case !isVisible(name[12:]):
+		return malformed
 	}
 	return forwardedOther
 }

@@ -69,6 +69,7 @@ func FuzzClient(f *testing.F) {
 		posting + "X: y\r\n Content-Length: 5\r\n\r\n" + second, posting + "Connection: Content-Length, close, x\r\nX: y\r\nContent-Length: 5\r\n\r\nhello",
 		"GET http://b/x HTTP/1.1\r\nHost: b\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "GET /%2e%2e//a\\b;c?d#e HTTP/1.1\r\nHost: a:80\r\n\r\n", "\r\nGET / HTTP/1.1\nHost: [::1]:8\n\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket- x: y\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX@y(z): w\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\"X\": y\r\n\r\n",
 		testkit.HandshakeRequest("a", "/ws") + "\x81\x85\x00\x00\x00\x00hello", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b; c\r\nForwarded: for=x\r\nX_Forwarded_For: y\r\nTE: trailers\r\n\r\n",
 	} {
 		f.Add([]byte(s))
