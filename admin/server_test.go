@@ -4,13 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
@@ -312,4 +317,19 @@ func TestCloseEndsIdleConnections(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
+}
+
+// Who is slow is told that, however fasthttp words it.
+func TestTimeoutIsTold(t *testing.T) {
+	f := func(err error, status int) {
+		t.Helper()
+		var ctx fasthttp.RequestCtx
+		badRequest(&ctx, fmt.Errorf("error when reading request headers: %w: buffer size=7", err))
+		if got := ctx.Response.StatusCode(); got != status {
+			t.Errorf("%v: status %d, want %d", err, got, status)
+		}
+	}
+	f(&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, 408)
+	f(&net.OpError{Op: "read", Err: syscall.ECONNRESET}, 400)
+	f(fasthttp.ErrBodyTooLarge, 413)
 }

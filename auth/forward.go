@@ -40,7 +40,14 @@ var ErrBroken = errors.New("auth server gave no usable answer")
 // NewForward returns a Forward to url, which it does not dial yet, and always
 // without a proxy: it is asked at every request.
 func NewForward(url string, timeout time.Duration) *Forward {
-	return &Forward{client: newClient(64, nil), url: url, timeout: timeout}
+	c := outbound.NewHTTPClient(0)
+	c.Transport = &http.Transport{
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	return &Forward{client: again(c), url: url, timeout: timeout}
 }
 
 // Ask sends fields to the server, which it takes over, and blocks until it has

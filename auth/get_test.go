@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/outbound"
 )
 
 // The server that was named is the one that is trusted, and it must answer
@@ -26,7 +28,7 @@ func TestGet(t *testing.T) {
 	})
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	client := newClient(1, nil)
+	client := again(outbound.NewHTTPClient(0))
 	defer client.HTTPClient.CloseIdleConnections()
 	f := func(path, want, wantErr string) {
 		t.Helper()

@@ -46,7 +46,7 @@ type Keys struct {
 // NewKeys begins to fetch the keys at url, by way of the proxy that the
 // environment names, since they may be anywhere. Close ends that.
 func NewKeys(url string, log *slog.Logger) *Keys {
-	client := newClient(1, http.ProxyFromEnvironment)
+	client := again(outbound.NewHTTPClient(0))
 	shown, _, _ := strings.Cut(url, "?")
 	return newKeys(func(ctx context.Context) ([]byte, error) {
 		defer client.HTTPClient.CloseIdleConnections()

@@ -92,9 +92,8 @@ func RetryBroken(ctx context.Context, _ *http.Response, err error) (bool, error)
 func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Post sends body with these fields, which are its own from now on, and drops
-// the answer.
-// Any status but 2xx is an error. It blocks until the attempts have ended, or
-// ctx has.
+// the answer. Any status but 2xx is an error. It blocks until the attempts have
+// ended, or ctx has.
 func Post(ctx context.Context, c *retryablehttp.Client, to string, body []byte, fields http.Header) error {
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, to, body)
 	if err != nil {
