@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -153,6 +154,29 @@ func TestEndWithinALargePayload(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One frame that comes for longer than the idle timeout keeps its pair open,
+// with Pings too, where control frames do not.
+func TestASlowFrameIsNotIdle(t *testing.T) {
+	t.Parallel()
+	r, err := New(Options{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	spliceAll(r)
+	j := rig{Relay: r}.join(t, func(k *Call) { k.Idle, k.Ping = time.Second, time.Hour })
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for piece := range slices.Chunk(noise(Backend, 16*1000), 1000) {
+		<-tick.C
+		send(t, j.backend, piece)
+		expect(t, j.client, string(piece))
+	}
+	next := string(mine(Backend, opText, "and no Close behind it"))
+	send(t, j.backend, []byte(next))
+	expect(t, j.client, next)
 }
 
 // A side that breaks while bytes are on their way to it leaves none of them to
