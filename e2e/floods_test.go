@@ -82,6 +82,6 @@ func TestFloods(t *testing.T) {
 		t.Log("without openssl there is neither a renegotiation nor a key update")
 		attacks = floods[:len(floods)-2]
 	}
-	p.withstand(t, length, front{p.web, secure, announced}, attacks)
+	p.withstand(t, length, front{p.web, secure, announced}, b.Addr, attacks)
 	p.told("HF-4007")
 }

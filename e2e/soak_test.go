@@ -196,7 +196,7 @@ func (p *process) settledHeap() (bytes float64) {
 	const collections = "go_gc_duration_seconds_count"
 	from := p.metric(collections)
 	bytes = math.Inf(1)
-	testkit.Eventually(p.t, 2*patience, func() bool {
+	testkit.Eventually(p.t, 8*patience, func() bool {
 		_, scrape, err := p.adminGet("/metrics")
 		if err != nil {
 			p.t.Fatal(err)
