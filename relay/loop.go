@@ -106,6 +106,7 @@ func (l *loop) clock() int64 { return time.Since(l.began).Milliseconds() }
 func (l *loop) run() {
 	defer close(l.done)
 	events := make([]sys.Event, 512)
+	var yielded int64
 	for {
 		var n int
 		if len(l.work)+len(l.todo) > 0 {
@@ -132,8 +133,12 @@ func (l *loop) run() {
 		l.wheel.advance(l.now, l.expire)
 		// A loop that always finds work would hold its processor for the ten
 		// milliseconds after which Go takes it away; requests and new sockets
-		// are not to wait for that.
-		runtime.Gosched()
+		// are not to wait for that. Each time may wake a thread that looks for
+		// work in vain, so it is not done for each wakeup.
+		if l.now > yielded {
+			yielded = l.now
+			runtime.Gosched()
+		}
 	}
 }
 
