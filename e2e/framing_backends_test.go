@@ -205,7 +205,7 @@ func leftoverCases() answerGroup {
 }
 
 func interimCases() answerGroup {
-	g := answerGroup{title: "1xx", why: "RFC 9110, section 15.2: interim answers are skipped, 16 of them at most; a 101 that nobody asked for would hide whatever follows in a tunnel."}
+	g := answerGroup{title: "1xx", why: "RFC 9110, section 15.2, has a proxy forward interim answers. Here they are skipped, 16 of them at most: the only one in use is 103, which browsers ignore over HTTP/1.1; a 101 that nobody asked for would hide whatever follows in a tunnel."}
 	f := func(want, name string, pieces ...string) {
 		g.cases = append(g.cases, answerCase{name: name, pieces: pieces, want: want})
 	}
