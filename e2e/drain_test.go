@@ -100,10 +100,11 @@ func TestDrainAtAPace(t *testing.T) {
 	if took := time.Since(began); took < (sockets/2-perSecond)*time.Second/perSecond {
 		t.Errorf("%d closes took %v, %d a second are allowed", sockets/2, took, perSecond)
 	}
-	d := p.backend("web", "b1").Drain
-	if d == nil || d.Sockets != sockets || d.Closed < sockets/2 || d.Left > sockets*3/4 || d.Forced != 0 {
-		t.Errorf("half way: %+v", d)
-	}
+	// A client reads its Close a moment before the socket has ended and counts.
+	testkit.Eventually(t, patience, func() bool {
+		d := p.backend("web", "b1").Drain
+		return d != nil && d.Sockets == sockets && d.Closed >= sockets/2 && d.Left <= sockets*3/4 && d.Forced == 0
+	}, "half way")
 	p.write(siteOf(arenas, "drain: {deadline: 60s, closes_per_second: 20, close_code: 4321}", "balance: p2c"))
 	p.reload()
 	if got := p.backend("web", "b1"); got.Mode != "drain" || got.Drain == nil || got.Drain.Sockets != sockets {
