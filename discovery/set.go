@@ -108,8 +108,8 @@ type Change struct {
 }
 
 // Prepare asks the sources of pools that are not known yet, some at a time and
-// for at most five seconds, and changes nothing. It cannot fail: a source that does not answer
-// has no backends yet, or those that its pool had until now.
+// for at most five seconds, and changes nothing. It cannot fail: a source that
+// does not answer has no backends yet, or those that its pool had until now.
 func (s *Set) Prepare(pools map[string]config.Pool) *Change {
 	c := &Change{s: s, workers: map[string]*worker{}}
 	s.mu.Lock()

@@ -57,16 +57,21 @@ func TestReports(t *testing.T) {
 	f("drain", "none", "")
 }
 
-func TestProbesOfARemovedBackendAreForgotten(t *testing.T) {
-	m := New()
-	names := []string{"a", "b"}
+// exportNamed has m export the backends of pool p that names holds at the scrape.
+func exportNamed(m *Metrics, names *[]string) {
 	m.SetBackends(func() []BackendSample {
 		var samples []BackendSample
-		for _, name := range names {
+		for _, name := range *names {
 			samples = append(samples, BackendSample{Pool: "p", Backend: name, Mode: "ready"})
 		}
 		return samples
 	})
+}
+
+func TestProbesOfARemovedBackendAreForgotten(t *testing.T) {
+	m := New()
+	names := []string{"a", "b"}
+	exportNamed(m, &names)
 	m.Probe("p", "a", true, time.Millisecond)
 	m.Probe("p", "b", true, time.Millisecond)
 

@@ -9,13 +9,7 @@ import (
 func TestSocketsOfABackend(t *testing.T) {
 	m := New()
 	names := []string{"a", "b"}
-	m.SetBackends(func() []BackendSample {
-		var samples []BackendSample
-		for _, name := range names {
-			samples = append(samples, BackendSample{Pool: "p", Backend: name, Mode: "ready"})
-		}
-		return samples
-	})
+	exportNamed(m, &names)
 	f := func(sample, want string) {
 		t.Helper()
 		if got := value(t, m, sample); got != want {

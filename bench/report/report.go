@@ -36,6 +36,9 @@ const (
 // lower tells whether a lower figure is the better one.
 func (m Metric) lower() bool { return m == Memory || m == P99 }
 
+// better tells whether v is a better figure than w.
+func (m Metric) better(v, w float64) bool { return (v < w) == m.lower() }
+
 // Scenario is one heading of the report.
 type Scenario struct {
 	Name   string `json:"name"`
@@ -176,7 +179,7 @@ func (r *Report) rival(s Scenario, against string, round int) (value float64) {
 		case run.Peer == against:
 			return v
 		case against != Best || run.Peer == Limit || run.Peer == Subject:
-		case value == 0 || (v < value) == s.Metric.lower():
+		case value == 0 || s.Metric.better(v, value):
 			value = v
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Join is one report of several runs of the same comparison: their rounds one
+// join is one report of several runs of the same comparison: their rounds one
 // after the other, so that medians are over all of them. What describes the run
 // is the first one's. It panics without a report.
-func Join(reports ...*Report) *Report {
+func join(reports ...*Report) *Report {
 	all := *reports[0]
 	all.Runs = nil
 	rounds := 0
@@ -29,7 +29,7 @@ func Join(reports ...*Report) *Report {
 // median over the rounds of all runs, that of the peer with the best one and of
 // the reference, and the ratios by rounds, over all and in each run.
 func WriteSummary(w io.Writer, subject string, runs ...*Report) error {
-	all := Join(runs...)
+	all := join(runs...)
 	head := []string{"scenario", subject, "best peer", "to " + Best}
 	if all.Reference != "" {
 		head = append(head, all.Reference, "to "+all.Reference, "its CPU µs/op, "+subject+" : "+all.Reference)
@@ -76,7 +76,7 @@ func champion(rows []Row, metric Metric) string {
 		if row.Peer == Subject || row.Peer == Limit || row.Problem != "" || row.Value == 0 {
 			continue
 		}
-		if best.Peer == "" || (row.Value < best.Value) == metric.lower() {
+		if best.Peer == "" || metric.better(row.Value, best.Value) {
 			best = row
 		}
 	}
