@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -25,11 +26,26 @@ type Remote struct {
 func (r Remote) Get(key string) string {
 	switch key {
 	case "traceparent":
-		return r.Parent
+		return knownFlags(r.Parent)
 	case "tracestate":
 		return r.State
 	}
 	return ""
+}
+
+// knownFlags is a parent of version 00 without the flags that this version does
+// not know: they do not count (Trace Context, section 3.2.2.5), but the library
+// drops a parent that has one.
+func knownFlags(parent string) string {
+	const at = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-")
+	if len(parent) != at+2 || !strings.HasPrefix(parent, "00-") || strings.ContainsAny(parent[at:], "ABCDEF") {
+		return parent
+	}
+	flags, err := strconv.ParseUint(parent[at:], 16, 8)
+	if err != nil || flags <= 3 {
+		return parent
+	}
+	return parent[:at] + "0" + strconv.FormatUint(flags&3, 16)
 }
 
 // Set implements [propagation.TextMapCarrier], and is never called.
