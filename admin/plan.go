@@ -27,8 +27,8 @@ type Plan struct {
 	SocketsStay   int64 `json:"sockets_stay"`
 	SocketsRetire int64 `json:"sockets_retire"`
 	// Keys are the sticky keys that tables remember now, KeysMoved those of
-	// them that will be given another backend. Clients that hold a cookie are
-	// not known here.
+	// them that will be given another backend. Clients that hold a cookie
+	// or a token are not known here.
 	Keys      int64 `json:"keys"`
 	KeysMoved int64 `json:"keys_moved"`
 }

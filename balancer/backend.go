@@ -12,8 +12,8 @@ type Backend struct {
 
 	// How stickiness refers to it.
 	mark     uint32 // in the table; 0: there is none
-	cookieID uint64 // in cookies; 0: there are none
-	cookie   string // a cookie's whole value
+	cookieID uint64 // in cookies and tokens; 0: there are none
+	cookie   string // the whole value of a cookie or token
 }
 
 // Name is the backend's name in the configuration. It is for people and logs
@@ -36,9 +36,9 @@ func (b *Backend) Weight() int { return b.weight }
 // its own.
 func (b *Backend) MaxConnections() int { return b.limit }
 
-// StickyID is what [Sticky.Decode] finds in a cookie that refers to this
-// backend; 0 if its pool is not sticky by cookie. A lease on a backend with
-// another id than the request's cookie calls for a new cookie.
+// StickyID is what [Sticky.Decode] finds in a cookie or token that refers
+// to this backend; 0 if its pool is sticky by neither. A lease on a backend with
+// another id than the request's calls for a new one.
 func (b *Backend) StickyID() uint64 { return b.cookieID }
 
 // State is what the backend is doing now. After [Registry.Commit] it never

@@ -39,7 +39,7 @@ func TestCompileReportsEveryMistake(t *testing.T) {
 	f(one(func(c *config.Pool) { c.Backends[0].MaxConnections = -1 }),
 		`pools.p.backends[0].max_connections: -1 is negative, write 0 for no limit`)
 	f(one(func(c *config.Pool) { c.Sticky = &config.Sticky{By: "mood"} }),
-		`pools.p.sticky.by: "mood" is not known, use one of cookie, query, header, source_ip`)
+		`pools.p.sticky.by: "mood" is not known, use one of cookie, query, header, source_ip, token`)
 	f(one(func(c *config.Pool) { c.Sticky = &config.Sticky{By: "query", MaxEntries: 1} }),
 		`pools.p.sticky.ttl: 0s is too short, write 1ms or more`)
 	f(one(func(c *config.Pool) { c.Sticky = &config.Sticky{By: "query", TTL: time.Hour} }),

@@ -13,7 +13,7 @@ type Query struct {
 	// StickyKey is what stickiness by query, header or source_ip goes by.
 	// Empty means that the request has none. It is not kept.
 	StickyKey []byte
-	// StickyBackend is what [Sticky.Decode] found in the cookie; 0: nothing.
+	// StickyBackend is what [Sticky.Decode] found in the cookie or token; 0: nothing.
 	StickyBackend uint64
 	// Patient: rather than to another backend than that of its key, the request
 	// comes again later. It matters only while handshakes are bounded by a rate.

@@ -29,25 +29,25 @@ type Sticky struct {
 	seed   maphash.Seed
 	byMark map[uint32]int32 // index of the member with that mark
 
-	// By cookie: the client remembers.
+	// By cookie and token: the client remembers.
 	cookies *cookieCodec
 }
 
-// By is where the key comes from: cookie, query, header or source_ip.
+// By is where the key comes from: cookie, query, header, source_ip or token.
 func (s *Sticky) By() string { return s.by }
 
-// Name is the name of the cookie, query parameter or header.
+// Name is the name of the cookie, query parameter, header or token.
 func (s *Sticky) Name() string { return s.name }
 
 // TTL is how long the table remembers a key after its last use. A cookie lives
-// as long as its browser's session.
+// as long as its browser's session, a token as long as the secret.
 func (s *Sticky) TTL() time.Duration { return s.ttl }
 
 // compileSticky makes p's rule. p has all its members.
 func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {
 	s := &Sticky{by: c.By, name: c.Name, ttl: c.TTL, maxEntries: c.MaxEntries}
 	switch c.By {
-	case "cookie":
+	case "cookie", "token":
 		secret := []byte(c.Secret)
 		if len(secret) == 0 {
 			secret = r.secret[:]
@@ -56,7 +56,7 @@ func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {
 		return s, nil
 	case "query", "header", "source_ip":
 	default:
-		return nil, fmt.Errorf("by: %q is not known, use one of cookie, query, header, source_ip", c.By)
+		return nil, fmt.Errorf("by: %q is not known, use one of cookie, query, header, source_ip, token", c.By)
 	}
 	if c.TTL < time.Millisecond {
 		return nil, fmt.Errorf("ttl: %s is too short, write 1ms or more", c.TTL)
@@ -124,8 +124,8 @@ func (p *Pool) remembered(a *ask, key uint64) *member {
 	return m
 }
 
-// Returns reports whether the pool knows the request: it has a key, or a cookie,
-// that leads to one of its backends.
+// Returns reports whether the pool knows the request: it has a key, a cookie or
+// a token that leads to one of its backends.
 func (p *Pool) Returns(q *Query) bool {
 	switch s := p.sticky; {
 	case s == nil:

@@ -8,14 +8,15 @@ import (
 	"encoding/binary"
 )
 
-// A cookie's value is base64url(id ‖ tag), 32 characters without padding:
+// The value of a cookie, and of a token, is base64url(id ‖ tag), 32 characters without padding:
 //
 //	id    8 bytes   HMAC-SHA256(secret, "id", scheme, address), truncated
 //	tag  16 bytes   HMAC-SHA256(secret, "tag", pool, id), truncated (RFC 2104, section 5)
 //
 // The id stands for the backend and, being keyed, tells nobody its address.
-// The tag keeps clients from trying ids, and binds the cookie to the pool.
-// Balancers that share the secret understand each other's cookies.
+// The tag keeps clients from trying ids, and binds the value to the pool.
+// Balancers that share the secret understand each other's values, and remember
+// nothing.
 const (
 	cookieID   = 8
 	cookieTag  = 16
@@ -25,7 +26,7 @@ const (
 
 var cookieEncoding = base64.RawURLEncoding.Strict()
 
-// cookieCodec knows the cookies of all backends of one pool beforehand, so no
+// cookieCodec knows the values of all backends of one pool beforehand, so no
 // request computes an HMAC.
 type cookieCodec struct {
 	members map[uint64]int32  // index of the member with that id
@@ -62,12 +63,12 @@ func sign(secret []byte, texts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// Encode is the cookie's value for a backend of this pool: 32 characters of
-// base64url. It is "" if the pool is not sticky by cookie. It does not
-// allocate.
+// Encode is the value of the cookie or token for a backend of this pool: 32
+// characters of base64url. It is "" if the pool is sticky by neither. It does
+// not allocate.
 func (s *Sticky) Encode(b *Backend) string { return b.cookie }
 
-// Decode reads a cookie's value that a client sent, and gives what
+// Decode reads the value of a cookie or token that a client sent, and gives what
 // [Query.StickyBackend] wants. ok is false for anything that [Sticky.Encode]
 // of a balancer with this secret would not give to a backend of this pool. It
 // does not allocate, and compares in constant time.

@@ -158,11 +158,11 @@ type Pool struct {
 
 // Sticky keeps a client on the backend that its first request was given.
 type Sticky struct {
-	By         string        `koanf:"by"`   // cookie | query | header | source_ip
-	Name       string        `koanf:"name"` // of the cookie, query parameter or header
+	By         string        `koanf:"by"`   // cookie | query | header | source_ip | token
+	Name       string        `koanf:"name"` // of the cookie, query parameter, header or token
 	TTL        time.Duration `koanf:"ttl"`
-	MaxEntries int           `koanf:"max_entries"` // table size; unused by cookie
-	Secret     Secret        `koanf:"secret"`      // signs cookies; empty: random, kept until the process ends
+	MaxEntries int           `koanf:"max_entries"` // table size; unused by cookie and token
+	Secret     Secret        `koanf:"secret"`      // signs cookies and tokens; empty: random, kept until the process ends
 }
 
 // Backend is one server of a pool.

@@ -89,7 +89,7 @@ func (v validator) balance(path string, p Pool) {
 }
 
 func (v validator) sticky(path string, s Sticky) {
-	v.oneOf(path+".by", s.By, "cookie", "query", "header", "source_ip")
+	v.oneOf(path+".by", s.By, "cookie", "query", "header", "source_ip", "token")
 	switch s.By {
 	case "cookie", "header":
 		if !isToken(s.Name) {
@@ -99,17 +99,21 @@ func (v validator) sticky(path string, s Sticky) {
 		if s.Name == "" {
 			v.check(path+".name", "is missing, write the name of the query parameter")
 		}
+	case "token":
+		if refusedHeader("set", s.Name, toClient) != "" {
+			v.check(path+".name", "%q cannot name a token, which answers bear in a header of that name, write another such as X-Seat", s.Name)
+		}
 	case "source_ip":
 		if s.Name != "" {
 			v.warn(path+".name", "has no effect with by: source_ip, remove it")
 		}
 	}
-	if s.By == "cookie" {
+	if s.By == "cookie" || s.By == "token" {
 		if s.Secret != "" && len(s.Secret) < minSecret {
 			v.check(path+".secret", "has %d bytes, write %d at least, or none for a random one", len(s.Secret), minSecret)
 		}
 		if v.given[path+".max_entries"] {
-			v.warn(path+".max_entries", "has no effect with by: cookie, which needs no table, remove it")
+			v.warn(path+".max_entries", "has no effect with by: %s, which needs no table, remove it", s.By)
 		}
 	} else if s.Secret != "" {
 		v.warn(path+".secret", "has no effect with by: %s, remove it", s.By)

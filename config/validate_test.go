@@ -178,9 +178,12 @@ func TestValidatePools(t *testing.T) {
 		f("balance: hash, hash_key: '"+good+"'", nil...)
 	}
 
-	f("sticky: {}", `sticky.by: "" is not known, use one of cookie, query, header, source_ip`)
+	f("sticky: {}", `sticky.by: "" is not known, use one of cookie, query, header, source_ip, token`)
 	f("sticky: {by: cookie}", `sticky.name: "" cannot name a cookie, write letters, digits and -_`)
 	f("sticky: {by: header, name: 'a:b'}", `sticky.name: "a:b" cannot name a header, write letters, digits and -_`)
+	f("sticky: {by: token}", `sticky.name: "" cannot name a token, which answers bear in a header of that name, write another such as X-Seat`)
+	f("sticky: {by: token, name: Upgrade}", `sticky.name: "Upgrade" cannot name a token, which answers bear in a header of that name, write another such as X-Seat`)
+	f("sticky: {by: token, name: X-Seat, secret: tooshort}", `sticky.secret: has 8 bytes, write 16 at least, or none for a random one`)
 	f("sticky: {by: query}", `sticky.name: is missing, write the name of the query parameter`)
 	f("sticky: {by: source_ip, ttl: 0, max_entries: 0}",
 		`sticky.max_entries: 0 keeps nobody, write 1 or more`,
@@ -270,6 +273,8 @@ func TestWarnings(t *testing.T) {
 	f(pool("sticky: {by: query, name: x, secret: y}"), `pools.web.sticky.secret: has no effect with by: query, remove it`)
 	f(pool("sticky: {by: cookie, name: x, max_entries: 5}"),
 		`pools.web.sticky.max_entries: has no effect with by: cookie, which needs no table, remove it`)
+	f(pool("sticky: {by: token, name: x, max_entries: 5}"),
+		`pools.web.sticky.max_entries: has no effect with by: token, which needs no table, remove it`)
 	f(pool("health: {type: tcp, path: /x, expect: '200', retries: 1}"),
 		`pools.web.health.expect: has no effect with type: tcp, remove it`,
 		`pools.web.health.path: has no effect with type: tcp, remove it`,

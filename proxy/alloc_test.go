@@ -110,6 +110,7 @@ func TestPolicyDoesNotAllocate(t *testing.T) {
 	f("behind a trusted proxy", []string{"9.0.0.0/8"}, nil)
 	f("sticky by query", nil, &config.Sticky{By: "query", Name: "room", TTL: time.Hour, MaxEntries: 10})
 	f("sticky by cookie", nil, &config.Sticky{By: "cookie", Name: "hf", TTL: time.Hour})
+	f("sticky by token", nil, &config.Sticky{By: "token", Name: "X-Seat", TTL: time.Hour})
 	f("sticky by source_ip", nil, &config.Sticky{By: "source_ip", TTL: time.Hour, MaxEntries: 10})
 }
 

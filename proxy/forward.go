@@ -87,9 +87,8 @@ func (x *exchange) exchangeOn(c *backendConn, b *balancer.Backend, now time.Time
 		f := x.facts()
 		x.head = x.route.shape.answer(&resp.Header, &f, x.head)
 	}
-	if x.route.cookie != nil && !x.route.hasCookie(&x.req, b) {
-		x.head = x.route.appendCookie(x.head[:0], b, x.req.proto == "https")
-		resp.Header.AddBytesV("Set-Cookie", x.head)
+	if c := x.route.carrier; c != nil && x.query.StickyBackend != b.StickyID() {
+		x.head = c.tell(&resp.Header, b, x.req.proto == "https", x.head)
 	}
 	n := resp.Header.ContentLength()
 	switch {

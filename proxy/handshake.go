@@ -96,11 +96,11 @@ var (
 
 // appendSwitching judges a backend's answer header, the empty line included,
 // by RFC 6455, section 4.1, and appends the 101 for the client to dst: the
-// backend's fields without those of its hop, and cookie, if there is one, as
-// another Set-Cookie. A route's shape, which may be nil, changes the fields by
+// backend's fields without those of its hop, and tie, a line that ties the client
+// to the backend, or nothing. A route's shape, which may be nil, changes the fields by
 // what f says. errNot101 means an ordinary answer, any other error a broken
 // one. b is memory to parse with.
-func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s *shape, f *facts, b *fieldBlock) ([]byte, error) {
+func appendSwitching(dst, head []byte, accept *[acceptLen]byte, tie []byte, s *shape, f *facts, b *fieldBlock) ([]byte, error) {
 	status, sound := b.judgeAnswer(head)
 	switch {
 	case !sound:
@@ -138,9 +138,7 @@ func appendSwitching(dst, head []byte, accept *[acceptLen]byte, cookie []byte, s
 	if s != nil && s.response != nil {
 		dst = s.response.appendFields(dst, f)
 	}
-	if len(cookie) > 0 {
-		dst = appendField(dst, "Set-Cookie", cookie)
-	}
+	dst = append(dst, tie...)
 	return append(dst, '\r', '\n'), nil
 }
 

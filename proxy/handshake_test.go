@@ -81,9 +81,9 @@ func TestCheckOpening(t *testing.T) {
 
 func TestAppendSwitching(t *testing.T) {
 	accept := acceptFor([]byte(sampleKey))
-	f := func(answer, cookie, want string, wantErr error) {
+	f := func(answer, tie, want string, wantErr error) {
 		t.Helper()
-		got, err := appendSwitching(nil, []byte(answer), &accept, []byte(cookie), nil, nil, &fieldBlock{})
+		got, err := appendSwitching(nil, []byte(answer), &accept, []byte(tie), nil, nil, &fieldBlock{})
 		if !errors.Is(err, wantErr) {
 			t.Errorf("answer %q: error %v, want %v", answer, err, wantErr)
 		}
@@ -99,7 +99,7 @@ func TestAppendSwitching(t *testing.T) {
 	f(head+ours+"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: a=b\r\nKeep-Alive: 5\r\nX-Game: 1\r\n\r\n", "",
 		head+ours+"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: a=b\r\nX-Game: 1\r\n\r\n", nil)
 	f(head+"Connection: X-Hop\r\nX-Hop: 1\r\n"+ours+"\r\n", "", head+ours+"\r\n", nil)
-	f(head+ours+"\r\n", "hf=abc; Path=/", head+ours+"Set-Cookie: hf=abc; Path=/\r\n\r\n", nil)
+	f(head+ours+"\r\n", "Set-Cookie: hf=abc; Path=/\r\n", head+ours+"Set-Cookie: hf=abc; Path=/\r\n\r\n", nil)
 
 	f("HTTP/1.1 200 OK\r\n\r\n", "", "", errNot101)
 	f("HTTP/1.1 403 Forbidden\r\n"+ours+"\r\n", "", "", errNot101)

@@ -17,7 +17,7 @@ type OpenSocket struct {
 	Backend balancer.Key
 	Client  netip.Addr // invalid: it came over a Unix socket
 	// Key is the [Proxy.HashKey] of its sticky key; 0: it has none, or is
-	// known by a cookie or its address.
+	// known by a cookie, a token or its address.
 	Key       uint64
 	Age, Idle time.Duration
 	Bytes     [2]uint64 // delivered by client and backend, by relay.Client and relay.Backend

@@ -77,8 +77,8 @@ type route struct {
 
 	hash   key // of the pool's hash_key
 	sticky key // of the pool's stickiness
-	// cookie is the pool's stickiness if it is by cookie; nil otherwise.
-	cookie *balancer.Sticky
+	// carrier is the pool's stickiness if clients carry it; nil otherwise.
+	carrier *carrier
 
 	waiting config.Queue   // of the pool
 	queue   *queue         // of the pool; filled by Swap
@@ -149,8 +149,8 @@ func (rt *Runtime) Repool(cfg *config.Config, pools *balancer.Pools) *Runtime {
 		if route.pool != nil {
 			route.pool = pools.Pool(r.Pool)
 		}
-		if route.cookie != nil {
-			route.cookie = route.pool.Sticky()
+		if route.carrier != nil {
+			route.carrier = newCarrier(route.pool.Sticky())
 		}
 		if g := route.guard; g != nil {
 			own := *g
@@ -213,10 +213,9 @@ func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*r
 	if compiled.hash, err = parseKey(cfg.Pools[r.Pool].HashKey); err != nil {
 		return nil, fmt.Errorf("pool %q: hash_key: %w", r.Pool, err)
 	}
+	compiled.carrier = newCarrier(compiled.pool.Sticky())
 	switch s := compiled.pool.Sticky(); {
-	case s == nil:
-	case s.By() == "cookie":
-		compiled.cookie = s
+	case s == nil, compiled.carrier != nil:
 	case s.By() == "source_ip":
 		compiled.sticky = key{from: keySourceIP}
 	default:
@@ -251,26 +250,7 @@ func (rt *route) query(q *balancer.Query, kind balancer.Kind, r *request, buf *[
 	if rt.sticky.from != noKey {
 		q.StickyKey = rt.sticky.of(r, buf)
 	}
-	if rt.cookie != nil {
-		q.StickyBackend, _ = rt.cookie.Decode(cookieValue(&r.fields, rt.cookie.Name()))
+	if rt.carrier != nil {
+		q.StickyBackend = rt.carrier.shown(r)
 	}
-}
-
-// appendCookie appends the value of the Set-Cookie that ties a client to b.
-// It is a session cookie: it lives as long as the browser, as the backend
-// does not depend on any table here.
-func (rt *route) appendCookie(dst []byte, b *balancer.Backend, secure bool) []byte {
-	dst = append(dst, rt.cookie.Name()...)
-	dst = append(dst, '=')
-	dst = append(dst, rt.cookie.Encode(b)...)
-	dst = append(dst, "; Path=/; HttpOnly; SameSite=Lax"...)
-	if secure {
-		dst = append(dst, "; Secure"...)
-	}
-	return dst
-}
-
-// hasCookie tells whether the client's cookie already says b.
-func (rt *route) hasCookie(r *request, b *balancer.Backend) bool {
-	return string(cookieValue(&r.fields, rt.cookie.Name())) == rt.cookie.Encode(b)
 }

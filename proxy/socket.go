@@ -67,12 +67,12 @@ var blocks = sync.Pool{New: func() any { return new(fieldBlock) }}
 // Answer implements [relay.Owner].
 func (s *socket) Answer(dst, head []byte) ([]byte, error) {
 	c := s.call
-	var cookie []byte
-	if r := s.route; r.cookie != nil && c.query.StickyBackend != s.lease.Backend().StickyID() {
-		cookie = r.appendCookie(nil, s.lease.Backend(), c.secure)
+	var tie []byte
+	if r, b := s.route, s.lease.Backend(); r.carrier != nil && c.query.StickyBackend != b.StickyID() {
+		tie = r.carrier.appendLine(nil, b, c.secure)
 	}
 	b := blocks.Get().(*fieldBlock)
-	dst, err := appendSwitching(dst, head, &c.accept, cookie, s.route.shape, c.facts, b)
+	dst, err := appendSwitching(dst, head, &c.accept, tie, s.route.shape, c.facts, b)
 	b.raw = nil
 	blocks.Put(b)
 	return dst, err
