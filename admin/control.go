@@ -83,7 +83,7 @@ func (s *Server) setMode(ctx *fasthttp.RequestCtx, p params, o Order) {
 
 func (s *Server) reload(ctx *fasthttp.RequestCtx, _ params) {
 	if s.opts.Control.Reload == nil {
-		errUnavailable.send(ctx)
+		errNoFile.send(ctx)
 		return
 	}
 	outcome, err := s.opts.Control.Reload()

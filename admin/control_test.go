@@ -43,10 +43,16 @@ func TestOrders(t *testing.T) {
 	f("/api/v1/pools/arena/backends/arena-1/drain?deadline=5", 400, nil,
 		`"error":"deadline: \"5\" is no time to wait","code":"bad_value","remedy":"write more than 0`)
 	f("/api/v1/pools/arena/backends/arena-1/drain?deadline=-5s", 400, nil, `"code":"bad_value"`)
+	f("/api/v1/pools/arena/drain?dedline=10s", 400, nil,
+		`"error":"there is no query parameter \"dedline\"","code":"unknown_parameter","remedy":"did you mean deadline?"`)
+	f("/api/v1/pools/arena/drain?pace=10", 400, nil, `"remedy":"write one of deadline"`)
+	f("/api/v1/pools/arena/drain?deadline=10s&now", 400, nil, `there is no query parameter \"now\"`)
+	f("/api/v1/pools/arena/undrain?deadline=10s", 400, nil, `"remedy":"this path takes none"`)
 	f("/api/v1/pools/none/drain", 404, &Order{Pool: "none", Mode: "drain"}, `"code":"no_pool"`)
 	f("/api/v1/pools/arena/backends/broken/drain", 500, &Order{Pool: "arena", Backend: "broken", Mode: "drain"}, `"code":"internal"`)
 	f("/api/v1/pools/arena/backends/arena-1/explode", 404, nil, `"code":"no_path"`)
-	f("/api/v1/reload", 501, nil, `"code":"unavailable"`)
+	f("/api/v1/reload", 501, nil, `"error":"this Holdfast runs without a configuration file, as holdfast demo does`)
+	f("/api/v1/plan", 501, nil, `"remedy":"run one by a file: holdfast serve --config FILE"`)
 }
 
 func TestReloadIsReported(t *testing.T) {

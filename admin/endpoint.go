@@ -3,9 +3,12 @@ package admin
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // endpoint is one method of one path.
@@ -14,6 +17,30 @@ type endpoint struct {
 	path   string // segments in braces are parameters
 	access access
 	serve  func(*fasthttp.RequestCtx, params)
+	query  []string // names of the query parameters of an API path, sorted
+}
+
+// misspelt says which query parameter of a request to the API is none of the
+// endpoint's, if there is one: an order that was heard in part would be another
+// one. Other paths are for all kinds of programs, which may add what they want.
+func (e *endpoint) misspelt(args *fasthttp.Args) *Problem {
+	if !strings.HasPrefix(e.path, "/api/") {
+		return nil
+	}
+	for key := range args.All() {
+		name := string(key)
+		if slices.Contains(e.query, name) {
+			continue
+		}
+		remedy := "this path takes none"
+		if near, ok := spelling.Nearest(name, e.query); ok {
+			remedy = "did you mean " + near + "?"
+		} else if len(e.query) > 0 {
+			remedy = "write one of " + strings.Join(e.query, ", ")
+		}
+		return &Problem{fasthttp.StatusBadRequest, "there is no query parameter " + strconv.Quote(name), "unknown_parameter", remedy}
+	}
+	return nil
 }
 
 // access says who is let in.

@@ -16,30 +16,30 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) endpoints() []endpoint {
 	const get, post, del = fasthttp.MethodGet, fasthttp.MethodPost, fasthttp.MethodDelete
 	list := []endpoint{
-		{get, "/healthz", open, s.healthz},
-		{get, "/readyz", open, s.readyz},
-		{get, "/api/v1/status", withToken, s.status},
-		{get, "/api/v1/pools", withToken, s.pools},
-		{get, "/api/v1/pools/{pool}", withToken, s.pool},
-		{post, "/api/v1/pools/{pool}/drain", withToken, s.drain},
-		{post, "/api/v1/pools/{pool}/undrain", withToken, s.undrain},
-		{post, "/api/v1/pools/{pool}/maintenance", withToken, s.maintenance},
-		{get, "/api/v1/pools/{pool}/backends", withToken, s.backends},
-		{get, "/api/v1/pools/{pool}/backends/{backend}", withToken, s.backend},
-		{post, "/api/v1/pools/{pool}/backends/{backend}/drain", withToken, s.drain},
-		{post, "/api/v1/pools/{pool}/backends/{backend}/undrain", withToken, s.undrain},
-		{post, "/api/v1/pools/{pool}/backends/{backend}/maintenance", withToken, s.maintenance},
-		{get, "/api/v1/sockets", withToken, s.sockets},
-		{get, "/api/v1/sockets/{id}", withToken, s.socket},
-		{del, "/api/v1/sockets/{id}", withToken, s.closeSocket},
-		{get, "/api/v1/config", withToken, s.config},
-		{post, "/api/v1/reload", withToken, s.reload},
-		{post, "/api/v1/plan", withToken, s.plan},
-		{get, "/api/v1/events", withToken, s.events},
-		{get, "/api/v1/history", withToken, s.history},
+		{get, "/healthz", open, s.healthz, nil},
+		{get, "/readyz", open, s.readyz, nil},
+		{get, "/api/v1/status", withToken, s.status, nil},
+		{get, "/api/v1/pools", withToken, s.pools, nil},
+		{get, "/api/v1/pools/{pool}", withToken, s.pool, nil},
+		{post, "/api/v1/pools/{pool}/drain", withToken, s.drain, []string{"deadline"}},
+		{post, "/api/v1/pools/{pool}/undrain", withToken, s.undrain, nil},
+		{post, "/api/v1/pools/{pool}/maintenance", withToken, s.maintenance, nil},
+		{get, "/api/v1/pools/{pool}/backends", withToken, s.backends, nil},
+		{get, "/api/v1/pools/{pool}/backends/{backend}", withToken, s.backend, nil},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/drain", withToken, s.drain, []string{"deadline"}},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/undrain", withToken, s.undrain, nil},
+		{post, "/api/v1/pools/{pool}/backends/{backend}/maintenance", withToken, s.maintenance, nil},
+		{get, "/api/v1/sockets", withToken, s.sockets, []string{"address", "backend", "cursor", "key", "limit", "pool"}},
+		{get, "/api/v1/sockets/{id}", withToken, s.socket, nil},
+		{del, "/api/v1/sockets/{id}", withToken, s.closeSocket, []string{"code", "reason"}},
+		{get, "/api/v1/config", withToken, s.config, nil},
+		{post, "/api/v1/reload", withToken, s.reload, nil},
+		{post, "/api/v1/plan", withToken, s.plan, []string{"name"}},
+		{get, "/api/v1/events", withToken, s.events, nil},
+		{get, "/api/v1/history", withToken, s.history, []string{"after"}},
 	}
 	if s.opts.Metrics != nil {
-		list = append(list, endpoint{get, "/metrics", withToken, s.metrics})
+		list = append(list, endpoint{get, "/metrics", withToken, s.metrics, nil})
 	}
 	return append(list, s.page()...)
 }
@@ -77,6 +77,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	// Reading is safe: a browser keeps an answer from pages of other origins.
 	if e.method != fasthttp.MethodGet && !sameSite(&ctx.Request.Header) {
 		errCrossSite.send(ctx)
+		return
+	}
+	if problem := e.misspelt(ctx.QueryArgs()); problem != nil {
+		problem.send(ctx)
 		return
 	}
 	e.serve(ctx, values)

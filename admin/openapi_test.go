@@ -78,6 +78,18 @@ func TestOpenAPIPaths(t *testing.T) {
 		if op.Summary == "" || len(op.Responses) == 0 {
 			t.Errorf("%s %s has no summary or no responses", e.method, e.path)
 		}
+		var queries []string
+		for _, p := range op.Parameters {
+			if p.Ref != "" {
+				p = doc.Components.Parameters[strings.TrimPrefix(p.Ref, "#/components/parameters/")]
+			}
+			if p.In == "query" {
+				queries = append(queries, p.Name)
+			}
+		}
+		if slices.Sort(queries); !slices.Equal(queries, e.query) {
+			t.Errorf("%s %s: describes the query parameters %q, has %q", e.method, e.path, queries, e.query)
+		}
 		if e.access == withToken && op.Responses["401"] == nil || method != "get" && op.Responses["403"] == nil {
 			t.Errorf("%s %s: 401 or 403 is not described", e.method, e.path)
 		}

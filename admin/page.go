@@ -16,13 +16,13 @@ var ui embed.FS
 // page is the dashboard's files, which are open to everybody: the page itself
 // asks for the token.
 func (s *Server) page() []endpoint {
-	list := []endpoint{{fasthttp.MethodGet, "/", open, file("ui/index.html")}}
+	list := []endpoint{{fasthttp.MethodGet, "/", open, file("ui/index.html"), nil}}
 	entries, err := ui.ReadDir("ui")
 	if err != nil {
 		panic(err) // it is part of the program
 	}
 	for _, e := range entries {
-		list = append(list, endpoint{fasthttp.MethodGet, "/ui/" + e.Name(), open, file("ui/" + e.Name())})
+		list = append(list, endpoint{fasthttp.MethodGet, "/ui/" + e.Name(), open, file("ui/" + e.Name()), nil})
 	}
 	return list
 }

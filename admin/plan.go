@@ -49,7 +49,7 @@ type PlannedBackend struct {
 // or with every mistake in it. Nothing changes.
 func (s *Server) plan(ctx *fasthttp.RequestCtx, _ params) {
 	if s.opts.Control.Plan == nil {
-		errUnavailable.send(ctx)
+		errNoFile.send(ctx)
 		return
 	}
 	name := string(ctx.QueryArgs().Peek("name"))

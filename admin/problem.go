@@ -64,7 +64,9 @@ var (
 	errCrossSite = &Problem{fasthttp.StatusForbidden, "a page of another site may not do this", "cross_site",
 		"use the dashboard at this address, or a program that sends no Origin"}
 	errUnavailable = &Problem{fasthttp.StatusNotImplemented, "this process cannot do that", "unavailable",
-		"it runs without what this needs, such as a configuration file"}
+		"it runs without what this needs"}
+	errNoFile = &Problem{fasthttp.StatusNotImplemented, "this Holdfast runs without a configuration file, as holdfast demo does, so there is none to read again or to compare with",
+		"unavailable", "run one by a file: holdfast serve --config FILE"}
 	errInternal = &Problem{fasthttp.StatusInternalServerError, "the answer could not be made", "internal", "see the log"}
 )
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // CipherSuite returns the suite of TLS 1.2 that is called name, as the IANA
@@ -37,7 +39,7 @@ func CipherSuite(name string) (uint16, error) {
 			return 0, fmt.Errorf("%q is OpenSSL's name, write %s", name, k)
 		}
 	}
-	if near, ok := nearest(name, known); ok {
+	if near, ok := spelling.Nearest(name, known); ok {
 		return 0, fmt.Errorf("%q does not exist, did you mean %s?", name, near)
 	}
 	return 0, fmt.Errorf("%q does not exist, use one of %s", name, strings.Join(known, ", "))

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/knadh/koanf/providers/env/v2"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 const (
@@ -42,7 +44,7 @@ func environment(environ []string, p *problems) *env.Env {
 				}
 				slices.Sort(names)
 				hint := "unset it if it was meant for Holdfast"
-				if near, ok := nearest(name, names); ok {
+				if near, ok := spelling.Nearest(name, names); ok {
 					hint = "did you mean " + near + "?"
 				}
 				p.warnings = append(p.warnings, Warning{File: name, Msg: "belongs to no key and is ignored, " + hint})

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // HeaderVariables may stand in the values of headers rules.
@@ -71,7 +73,7 @@ func unknownVariable(name string, known []string) error {
 	if name == "" {
 		return fmt.Errorf("has a $ without the name of a variable behind it, write $$ for a dollar sign")
 	}
-	if near, ok := nearest(name, known); ok {
+	if near, ok := spelling.Nearest(name, known); ok {
 		return fmt.Errorf("there is no variable $%s here, did you mean $%s?", name, near)
 	}
 	return fmt.Errorf("there is no variable $%s here, use one of $%s, or $$ for a dollar sign", name, strings.Join(known, ", $"))

@@ -13,7 +13,7 @@ import (
 // unknownKey is the message for a key that the struct t does not have.
 func unknownKey(key string, t reflect.Type) string {
 	known := slices.Sorted(maps.Keys(keys(t)))
-	if near, ok := nearest(key, known); ok {
+	if near, ok := spelling.Nearest(key, known); ok {
 		return fmt.Sprintf("unknown key, did you mean %q?", near)
 	}
 	// A key at the wrong depth: max_connections beside limits, not within.
@@ -26,18 +26,4 @@ func unknownKey(key string, t reflect.Type) string {
 		}
 	}
 	return "unknown key, the keys known here are " + strings.Join(known, ", ")
-}
-
-// nearest finds the candidate that differs least from word, if any is near
-// enough to be what a typing mistake was meant to be: two edits, or a third of
-// the word. The first of several equally near ones wins.
-func nearest(word string, candidates []string) (string, bool) {
-	best, bestDistance := "", max(2, len(word)/3)+1
-	for _, candidate := range candidates {
-		// A short word is two edits away from every other one.
-		if d := spelling.Distance(word, candidate); d < bestDistance && d < len(candidate) && d < len(word) {
-			best, bestDistance = candidate, d
-		}
-	}
-	return best, best != ""
 }

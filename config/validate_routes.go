@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // maxRetries bounds what one request or one probe may cost. A request visits
@@ -122,7 +124,7 @@ func (v validator) routePool(path, pool string, pools map[string]Pool) {
 		return
 	}
 	known := slices.Sorted(maps.Keys(pools))
-	near, ok := nearest(pool, known)
+	near, ok := spelling.Nearest(pool, known)
 	switch {
 	case pool == "":
 		v.check(path, "is missing, write the name of a pool, or redirect or respond in its place")

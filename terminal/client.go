@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -35,6 +36,9 @@ type client struct {
 // that speaks TLS.
 func newClient(address, token string) (*client, error) {
 	if !strings.Contains(address, "://") {
+		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			return nil, fmt.Errorf("--admin %q has no port, write HOST:PORT such as 127.0.0.1:9090, or https://HOST", address)
+		}
 		address = "http://" + address
 	}
 	base, err := url.Parse(address)

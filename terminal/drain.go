@@ -29,6 +29,13 @@ func newDrain() *cobra.Command {
 	deadline := cmd.Flags().Duration("deadline", 0, "close the last sockets after this `TIME`; as the configuration says by default")
 	after := cmd.Flags().Duration("after", 0, "begin after this `TIME`, in which others learn to look elsewhere")
 	noWait := cmd.Flags().Bool("no-wait", false, "return as soon as it has begun")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := notNegative("after", *after)
+		if cmd.Flags().Changed("deadline") {
+			err = errors.Join(err, positive("deadline", *deadline))
+		}
+		return err
+	}
 	targeted(cmd, func(ctx context.Context, c *client, t target) error {
 		query := url.Values{}
 		if cmd.Flags().Changed("deadline") {
@@ -72,7 +79,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		switch {
 		case !p.draining && retired && p.sockets == 0: // it went with its last socket
 			bar.end()
-			fmt.Fprintf(out, "%s is drained: %d sockets in %s\n", t, max(first, 0), time.Since(began).Round(100*time.Millisecond))
+			fmt.Fprintf(out, "%s is drained: %d sockets in %s\n", t, max(first, 0), took(time.Since(began)))
 			return nil
 		case !p.draining:
 			bar.end()
@@ -85,7 +92,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		bar.show(max(first, p.left), p.left, p.forced, p.expected)
 		if p.left == 0 {
 			bar.end()
-			fmt.Fprintf(out, "%s is drained: %d sockets in %s, %d of them at the deadline\n", t, first, time.Since(began).Round(100*time.Millisecond), p.forced)
+			fmt.Fprintf(out, "%s is drained: %d sockets in %s, %d of them at the deadline\n", t, first, took(time.Since(began)), p.forced)
 			return nil
 		}
 		select {
@@ -93,6 +100,15 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		case <-ctx.Done():
 		}
 	}
+}
+
+// took is how long something takes that lasts seconds or minutes, and may last
+// less.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return max(d.Round(time.Millisecond), time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
 }
 
 // progress is how far the drain of a target has come, over its backends.
@@ -160,7 +176,12 @@ func (b *bar) show(total, left, forced int64, expected time.Time) {
 		text += fmt.Sprintf(", %d at the deadline", forced)
 	}
 	if in := time.Until(expected); left > 0 && in > 0 {
-		text += ", done in " + age(in)
+		text += ", done in "
+		if in < time.Second {
+			text += took(in)
+		} else {
+			text += age(in)
+		}
 	}
 	if b.live {
 		full := int(done * barWidth)

@@ -25,14 +25,21 @@ func newPlan() *cobra.Command {
 		Short: "Say what a reload with another configuration would do to the running one",
 		Long: "The running Holdfast reads NEW as a reload would, in the place of its own file, and says what would become\n" +
 			"of backends, sockets and sticky keys; or every mistake, and ends with 1. Nothing changes.",
-		Args: cobra.NoArgs,
+		Args: NoArguments,
 	}
 	file := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
-	_ = cmd.MarkFlagRequired("config")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
 	most := cmd.Flags().Int64("max-moved", -1, "end with 1 if more than `N` sticky keys would move")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
+		if *file == "" {
+			return errors.New("--config is missing, write the file that a reload would read: holdfast plan --config NEW")
+		}
+		if cmd.Flags().Changed("max-moved") {
+			if err := notNegative("max-moved", *most); err != nil {
+				return err
+			}
+		}
 		text, err := os.ReadFile(*file)
 		if err != nil {
 			return fmt.Errorf("read configuration: %w", err)

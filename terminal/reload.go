@@ -18,7 +18,7 @@ func newReload() *cobra.Command {
 		Short: "Have the configuration read again, and wait for the outcome",
 		Long: "As SIGHUP does. Prints what has changed, or every mistake in the file, which then changes nothing,\n" +
 			"and ends with 1.",
-		Args: cobra.NoArgs,
+		Args: NoArguments,
 	}
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		var outcome admin.Outcome

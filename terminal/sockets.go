@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -21,7 +22,7 @@ func newSockets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sockets",
 		Short: "List the open sockets, oldest first",
-		Args:  cobra.NoArgs,
+		Args:  NoArguments,
 	}
 	flags := cmd.Flags()
 	filters := map[string]*string{
@@ -33,13 +34,12 @@ func newSockets() *cobra.Command {
 	limit := flags.Int("limit", 100, "at most so many; 0: all")
 	asJSON := flags.Bool("json", false, "print a JSON object a line")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
+		if err := notNegative("limit", *limit); err != nil {
+			return err
+		}
 		query := url.Values{}
-		if name := filters["backend"]; *filters["pool"] == "" && strings.Contains(*name, "/") {
-			t, err := resolve(ctx, c, *name)
-			if err != nil {
-				return err
-			}
-			*filters["pool"], *name = t.pool, t.backend
+		if err := whose(ctx, c, filters["pool"], filters["backend"]); err != nil {
+			return err
 		}
 		for name, value := range filters {
 			if *value != "" {
@@ -91,6 +91,43 @@ func newSockets() *cobra.Command {
 	return cmd
 }
 
+// whose takes POOL/BACKEND of backend apart, and refuses names of which there
+// is neither a pool nor a backend.
+func whose(ctx context.Context, c *client, pool, backend *string) error {
+	if *pool == "" && strings.Contains(*backend, "/") {
+		t, err := resolve(ctx, c, *backend)
+		*pool, *backend = t.pool, t.backend
+		return err
+	}
+	if *pool == "" && *backend == "" {
+		return nil
+	}
+	pools, err := c.pools(ctx)
+	if err != nil {
+		return err
+	}
+	var all []string // backends
+	found := false
+	for i := range pools {
+		p := &pools[i]
+		if *pool != "" && p.Name != *pool {
+			continue
+		}
+		found = true
+		if names := backendNames(p); *backend == "" || slices.Contains(names, *backend) {
+			return nil
+		} else if *pool != "" {
+			return noBackend(p, *backend)
+		} else {
+			all = append(all, names...)
+		}
+	}
+	if *pool != "" && !found {
+		return noPool(pools, *pool)
+	}
+	return fmt.Errorf("no pool has a backend %q, those that exist: %s", *backend, listed(all))
+}
+
 func writeSocket(table *tabwriter.Writer, s *admin.Socket) {
 	client, key, trip := "unix", "-", "-"
 	if s.Client != (netip.Addr{}) {
@@ -129,10 +166,10 @@ func newClose() *cobra.Command {
 		Long:  "Its client reads a Close with that code and reason. `holdfast sockets` has the ids.",
 		Args:  oneArgument,
 	}
-	code := cmd.Flags().Uint16("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014 but 1010, or 3000 to 4999")
+	code := cmd.Flags().Int("code", 1008, "status `CODE`: 1000 to 1003, 1007 to 1014 but 1010, or 3000 to 4999")
 	reason := cmd.Flags().String("reason", "closed by the operator", "what the client reads, 123 bytes at most")
 	remote(cmd, func(ctx context.Context, c *client, args []string) error {
-		query := url.Values{"code": {strconv.Itoa(int(*code))}, "reason": {*reason}}
+		query := url.Values{"code": {strconv.Itoa(*code)}, "reason": {*reason}}
 		if err := c.do(ctx, http.MethodDelete, query, nil, nil, "sockets", args[0]); err != nil {
 			return err
 		}

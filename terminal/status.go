@@ -21,7 +21,7 @@ func newStatus() *cobra.Command {
 		Short: "Show every pool and backend of the running Holdfast",
 		Long: "Prints a table, or with --json what it is made of. Ends with 1 when a pool has no usable backend,\n" +
 			"when the newest configuration was refused, or when nobody answers.",
-		Args: cobra.NoArgs,
+		Args: NoArguments,
 	}
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {

@@ -1,7 +1,8 @@
 // Package terminal is the operator's side of the admin API: the commands that
 // look at a running Holdfast and steer it.
 //
-// Each command is one file. All of them speak to the address of --admin
+// Each command is one file; target.go has what POOL/BACKEND means, and flags.go
+// what is said of a wrong flag. All of them speak to the address of --admin
 // through a [client], show the token of --token or HOLDFAST_ADMIN_TOKEN, print
 // results to standard output and progress to standard error, and return an
 // error, so exit status 1, when what was asked for did not come about.
@@ -9,28 +10,16 @@ package terminal
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/holdfast-lb/holdfast/admin"
 )
 
 // Commands are all of them.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newPlan(), newTestSocket()}
-}
-
-// oneArgument refuses none and several, and shows what should be there.
-func oneArgument(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%d arguments in place of one, write %s", len(args), cmd.UseLine())
-	}
-	return nil
 }
 
 // remote makes cmd one that speaks to a running Holdfast: it adds the flags that
@@ -73,67 +62,6 @@ func targeted(cmd *cobra.Command, run func(ctx context.Context, c *client, t tar
 		}
 		return run(ctx, c, t)
 	}))
-}
-
-// target is a pool, or one of its backends.
-type target struct {
-	pool, backend string
-	retired       bool // there are none but retired ones
-}
-
-func (t target) String() string {
-	if t.backend == "" {
-		return t.pool
-	}
-	return t.pool + "/" + t.backend
-}
-
-// targets lists what may be written for POOL or POOL/BACKEND.
-func targets(pools []admin.Pool) []target {
-	var list []target
-	for _, p := range pools {
-		if len(p.Backends) > 0 {
-			list = append(list, target{pool: p.Name, retired: !p.Configured()})
-		}
-		seen := map[string]bool{}
-		for _, b := range p.Backends {
-			if !seen[b.Name] {
-				list = append(list, target{p.Name, b.Name, b.Retired})
-			}
-			seen[b.Name] = true
-		}
-	}
-	return list
-}
-
-// resolve finds what POOL or POOL/BACKEND means. Names may hold slashes.
-func resolve(ctx context.Context, c *client, text string) (target, error) {
-	pools, err := c.pools(ctx)
-	if err != nil {
-		return target{}, err
-	}
-	for _, t := range targets(pools) {
-		if t.String() == text {
-			return t, nil
-		}
-	}
-	pool, backend, _ := strings.Cut(text, "/")
-	for _, p := range pools {
-		if p.Name == pool {
-			return target{}, admin.NoBackend(pool, backend)
-		}
-	}
-	return target{}, admin.NoPool(pool)
-}
-
-// meant are the backends that an order for t is for.
-func (t target) meant(pools []admin.Pool) []admin.Backend {
-	for i := range pools {
-		if pools[i].Name == t.pool {
-			return pools[i].Meant(t.backend)
-		}
-	}
-	return nil
 }
 
 // complete offers the targets for shell completion.

@@ -85,6 +85,7 @@ func (f *fake) run(t *testing.T, args ...string) (stdout, stderr string, err err
 	defer server.Close()
 	root := &cobra.Command{Use: "holdfast", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(Commands()...)
+	root.SetFlagErrorFunc(FlagError)
 	var out, errs bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&errs)
@@ -264,7 +265,7 @@ func TestUndrainOfOneThatAsks(t *testing.T) {
 		t.Errorf("the pool: %v, %q", err, out)
 	}
 	f = &fake{pools: [][]admin.Pool{{pool("empty")}}}
-	if _, _, err := f.run(t, "undrain", "empty"); !strings.Contains(errText(err), `pool "empty" has no backend: `) {
+	if _, _, err := f.run(t, "undrain", "empty"); !strings.Contains(errText(err), `pool "empty" has no backend, its discovery has found none`) {
 		t.Errorf("a pool without backends: %v", err)
 	}
 }
@@ -309,6 +310,10 @@ func TestSocketsArePaged(t *testing.T) {
 	pages := []admin.SocketPage{page("2", "1", "2"), page("", "3")}
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/pools" {
+			_ = json.NewEncoder(w).Encode(map[string]any{"pools": []admin.Pool{pool("arena", backend("a-1", 3))}})
+			return
+		}
 		asked = append(asked, r.URL.RawQuery)
 		_ = json.NewEncoder(w).Encode(pages[min(len(asked), len(pages))-1])
 	}))
@@ -338,22 +343,21 @@ func TestSocketsOfAPoolsBackend(t *testing.T) {
 	if asked := f.requests(); asked[len(asked)-1] != "GET /api/v1/sockets?backend=a%2F1&limit=100&pool=arena" {
 		t.Errorf("requests %q", asked)
 	}
-	if _, _, err := f.run(t, "sockets", "--backend", "arena/b"); !strings.Contains(errText(err), `pool "arena" has no backend "b"`) {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestOneArgument(t *testing.T) {
-	f := func(want string, args ...string) {
+	g := func(want string, args ...string) {
 		t.Helper()
-		if _, _, err := new(fake).run(t, args...); errText(err) != want {
+		if _, _, err := f.run(t, append([]string{"sockets"}, args...)...); errText(err) != want {
 			t.Errorf("%q: %q, want %q", args, errText(err), want)
 		}
 	}
-	f("0 arguments in place of one, write holdfast drain POOL/BACKEND | POOL [flags]", "drain")
-	f("2 arguments in place of one, write holdfast undrain POOL/BACKEND | POOL [flags]", "undrain", "arena", "arena-1")
-	f("0 arguments in place of one, write holdfast close ID [flags]", "close")
-	f("0 arguments in place of one, write holdfast test-socket URL [flags]", "test-socket")
+	g("", "--pool", "web")
+	g("", "--backend", "b")
+	g("", "--pool", "web", "--backend", "b")
+	g(`pool "arena" has no backend "b", those that exist: a/1`, "--backend", "arena/b")
+	g(`pool "arena" has no backend "b", those that exist: a/1`, "--pool", "arena", "--backend", "b")
+	g(`no pool has a backend "c", those that exist: a/1, b`, "--backend", "c")
+	g(`there is no pool "nope", those that exist: arena, web`, "--pool", "nope")
+	g(`there is no pool "nope", those that exist: arena, web`, "--pool", "nope", "--backend", "b")
+	g(`there is no pool "nope", those that exist: arena, web`, "--backend", "nope/b")
 }
 
 // What an order has not found, another command lists.
@@ -387,6 +391,21 @@ func TestAddresses(t *testing.T) {
 	f("https://lb.example/admin", "error")
 	f("ftp://lb.example", "error")
 	f("", "error")
+}
+
+func TestTook(t *testing.T) {
+	f := func(d time.Duration, want string) {
+		t.Helper()
+		if got := took(d); got != want {
+			t.Errorf("%v is shown as %s, want %s", d, got, want)
+		}
+	}
+	f(0, "1ms")
+	f(300*time.Microsecond, "1ms")
+	f(49600*time.Microsecond, "50ms")
+	f(999*time.Millisecond, "999ms")
+	f(1260*time.Millisecond, "1.3s")
+	f(2*time.Minute+40*time.Millisecond, "2m0s")
 }
 
 func TestAge(t *testing.T) {

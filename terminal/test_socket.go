@@ -85,8 +85,8 @@ func (t *trial) parse(text string, headers []string, origin string) error {
 	default:
 		return fmt.Errorf("scheme %q is none of ws and wss", u.Scheme)
 	}
-	if t.count < 0 || t.timeout <= 0 {
-		return errors.New("--count must be 0 or more, --timeout above 0")
+	if err := errors.Join(notNegative("count", t.count), positive("timeout", t.timeout)); err != nil {
+		return err
 	}
 	t.url = u
 	for _, h := range headers {

@@ -20,15 +20,15 @@ func newTop() *cobra.Command {
 		Use:   "top",
 		Short: "Watch pools and backends live",
 		Long:  "Shows what status shows, once a second, with rates. Keys: s sorts otherwise, arrows scroll, q ends it.",
-		Args:  cobra.NoArgs,
+		Args:  NoArguments,
 	}
 	interval := cmd.Flags().Duration("interval", time.Second, "ask so often, 100ms or more")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
-		if !isTerminal(cmd.OutOrStdout()) {
-			return errors.New("standard output is no terminal, use `holdfast status`")
-		}
 		if *interval < 100*time.Millisecond {
 			return fmt.Errorf("--interval %s is too short, write 100ms or more", *interval)
+		}
+		if !isTerminal(cmd.OutOrStdout()) {
+			return errors.New("standard output is no terminal, use `holdfast status`")
 		}
 		first := look(ctx, c, 0)()
 		if failed, no := first.(failure); no {

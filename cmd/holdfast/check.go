@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/proxy"
+	"github.com/holdfast-lb/holdfast/terminal"
 	"github.com/holdfast-lb/holdfast/webhook"
 )
 
@@ -33,7 +34,7 @@ func newCheck() *cobra.Command {
 			"Nothing is bound.\n\n" +
 			"With --connect the sources of discovery are asked, and every backend once, as its health check would,\n" +
 			"or by a connection if it has none. The status is 1 if a pool has no backend that is up.",
-		Args: cobra.NoArgs,
+		Args: terminal.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(path, config.Options{Environ: os.Environ()})
 			for _, w := range warnings {
@@ -129,10 +130,12 @@ func parts(err error) []error {
 // configFlag adds the flag that names the file, without which nothing goes
 // unless HOLDFAST_CONFIG names it.
 func configFlag(cmd *cobra.Command, path *string) {
-	preset := os.Getenv("HOLDFAST_CONFIG")
-	cmd.Flags().StringVarP(path, "config", "c", preset, "configuration `FILE` (.yaml, .toml or .json), or HOLDFAST_CONFIG")
-	if preset == "" {
-		_ = cmd.MarkFlagRequired("config")
+	cmd.Flags().StringVarP(path, "config", "c", os.Getenv("HOLDFAST_CONFIG"), "configuration `FILE` (.yaml, .toml or .json), or HOLDFAST_CONFIG")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if *path == "" {
+			return fmt.Errorf("--config is missing, write holdfast %s, or set HOLDFAST_CONFIG; holdfast demo needs no file", cmd.Use)
+		}
+		return nil
 	}
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
 }

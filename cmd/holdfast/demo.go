@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/demo"
+	"github.com/holdfast-lb/holdfast/terminal"
 )
 
 // demoDeadline is how long the demo's sockets have to say good-bye.
@@ -24,7 +25,7 @@ func newDemo() *cobra.Command {
 		Short: "Three game servers to play with, and Holdfast before them",
 		Long: "Starts small game servers in this process and Holdfast before them. Needs no file, no root and\n" +
 			"no network. Ctrl-C ends it.",
-		Args: cobra.NoArgs,
+		Args: terminal.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd, listen, adminAddress, servers)
 		},

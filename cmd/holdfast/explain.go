@@ -18,7 +18,12 @@ func newExplain() *cobra.Command {
 		Short: "Say what a code such as HF-2003 means, and what helps; without one, list all",
 		Long: "Every failure has a code, which answers, access log and log tell. Prints its cause, where to look\n" +
 			"and what helps. A code may be written HF-2003, 2003 or connect_failed.",
-		Args:              cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("%d arguments in place of one, write %s", len(args), cmd.UseLine())
+			}
+			return nil
+		},
 		ValidArgsFunction: completeCode,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

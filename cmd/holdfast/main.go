@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,39 @@ func main() {
 // errReported ends the process with status 1 when all has been said.
 var errReported = errors.New("reported")
 
+// refuseUnknown has the two commands that cobra adds refuse what they do not
+// know. By themselves they print their help and end with 0.
+func refuseUnknown(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			var shells []string
+			for _, sub := range cmd.Commands() {
+				shells = append(shells, sub.Name())
+			}
+			cmd.Args = nil
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return cmd.Help()
+				}
+				return fmt.Errorf("there is no completion for %q, write one of %s", args[0], strings.Join(shells, ", "))
+			}
+		case "help":
+			show := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); err != nil || len(rest) > 0 && found == root {
+					return fmt.Errorf("there is no command %q, holdfast --help lists those that there are", strings.Join(args, " "))
+				}
+				show(cmd, args)
+				return nil
+			}
+		}
+	}
+}
+
 func newRoot() *cobra.Command {
 	// Without Args, since with them an unknown command is no error but a
 	// request for help.
@@ -47,5 +81,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(newServe(), newCheck(), newDemo(), newExplain(), newVersion())
 	root.AddCommand(terminal.Commands()...)
+	root.SetFlagErrorFunc(terminal.FlagError)
+	refuseUnknown(root)
 	return root
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/terminal"
 )
 
 func newServe() *cobra.Command {
@@ -24,7 +25,7 @@ func newServe() *cobra.Command {
 			"Close 1001, within shutdown.deadline; a second signal ends it at once.\n\n" +
 			"SIGHUP reads the file again. A file with a mistake changes nothing.\n" +
 			"SIGUSR1 opens the log files again.",
-		Args: cobra.NoArgs,
+		Args: terminal.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Before the file is read, so that no signal is lost or kills.
 			signals := notify()

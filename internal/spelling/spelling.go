@@ -22,3 +22,17 @@ func Distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Nearest finds the candidate that differs least from word, if any is near
+// enough to be what a typing mistake was meant to be: two edits, or a third of
+// the word. The first of several equally near ones wins.
+func Nearest(word string, candidates []string) (string, bool) {
+	best, bestDistance := "", max(2, len(word)/3)+1
+	for _, candidate := range candidates {
+		// A short word is two edits away from every other one.
+		if d := Distance(word, candidate); d < bestDistance && d < len(candidate) && d < len(word) {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best, best != ""
+}

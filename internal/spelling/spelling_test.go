@@ -33,3 +33,24 @@ func TestDistance(t *testing.T) {
 		}
 	})
 }
+
+func TestNearest(t *testing.T) {
+	words := []string{"by", "path", "pool", "interval", "timeout", "max_connections"}
+	f := func(word, want string) {
+		t.Helper()
+		if got, ok := Nearest(word, words); got != want || ok != (want != "") {
+			t.Errorf("%q is taken for %q, want %q", word, got, want)
+		}
+	}
+	f("tiemout", "timeout")
+	f("timeouts", "timeout")
+	f("intervall", "interval")
+	f("polo", "pool")
+	f("max_conn", "")
+	f("maxconnections", "max_connections")
+	f("max_connection_s", "max_connections")
+	f("x", "")
+	f("xy", "by")
+	f("", "")
+	f("balance", "")
+}
