@@ -44,10 +44,13 @@ type Log struct {
 
 // Listener is one bound socket and the rules for those who connect to it.
 type Listener struct {
-	Name           string   `koanf:"name"`
-	Address        string   `koanf:"address"`        // host:port, [::]:port or unix:/path
-	RedirectHTTPS  int      `koanf:"redirect_https"` // port; 0: no redirect
-	TrustedProxies []string `koanf:"trusted_proxies"`
+	Name    string `koanf:"name"`
+	Address string `koanf:"address"` // host:port, [::]:port or unix:/path
+	// DeferAccept is how long the kernel keeps a connection that has not sent
+	// anything to itself; 0: none is kept.
+	DeferAccept    time.Duration `koanf:"defer_accept"`
+	RedirectHTTPS  int           `koanf:"redirect_https"` // port; 0: no redirect
+	TrustedProxies []string      `koanf:"trusted_proxies"`
 	// ProxyProtocol lists the sources that must open with a PROXY header, as
 	// [ParsePrefix] reads them, or [UnixClients].
 	ProxyProtocol []string         `koanf:"proxy_protocol"`

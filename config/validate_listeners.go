@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // listeners checks the listeners and the admin address, which must not want
 // the same sockets.
@@ -39,6 +42,7 @@ func (v validator) listeners(c *Config) {
 				v.check(joinIndex(path+".trusted_proxies", j), "%v", err)
 			}
 		}
+		v.deferAccept(path+".defer_accept", l)
 		v.proxyProtocol(path+".proxy_protocol", l)
 		v.between(path+".redirect_https", l.RedirectHTTPS, 0, 65535)
 		if l.TLS != nil {
@@ -52,6 +56,21 @@ func (v validator) listeners(c *Config) {
 	if c.Admin.Address != "" {
 		bind("admin", "admin.address", c.Admin.Address)
 		v.admin(c.Admin)
+	}
+}
+
+// maxDeferAccept is long for a client that says nothing to stay unseen.
+const maxDeferAccept = time.Minute
+
+// deferAccept checks how long a listener's connections may be the kernel's own,
+// which counts that in seconds.
+func (v validator) deferAccept(path string, l Listener) {
+	switch d := l.DeferAccept; {
+	case d == 0:
+	case d < time.Second || d > maxDeferAccept:
+		v.check(path, "%v is out of range, write 1s to %v, or 0s to accept at once", d, maxDeferAccept)
+	case strings.HasPrefix(l.Address, unixPrefix):
+		v.check(path, "a Unix socket has nothing of the kind, leave it away")
 	}
 }
 

@@ -42,6 +42,11 @@ func TestValidateListeners(t *testing.T) {
 
 	f(one("trusted_proxies: [10.0.0.0/8, 10.0.0.1, fd00::/8, 10.0.0.0/33]"),
 		`listeners[0].trusted_proxies[3]: "10.0.0.0/33" is not a block of addresses, write it as 10.0.0.0/8, fd00::/8 or 10.0.0.1`)
+	f(one("defer_accept: 500ms"), `listeners[0].defer_accept: 500ms is out of range, write 1s to 1m0s, or 0s to accept at once`)
+	f(one("defer_accept: 2m"), `listeners[0].defer_accept: 2m0s is out of range, write 1s to 1m0s, or 0s to accept at once`)
+	f(one("defer_accept: -1s"), `listeners[0].defer_accept: -1s is out of range, write 1s to 1m0s, or 0s to accept at once`)
+	f("listeners: [{name: web, address: 'unix:/run/a', defer_accept: 3s}]",
+		`listeners[0].defer_accept: a Unix socket has nothing of the kind, leave it away`)
 	f(one("proxy_protocol: [10.0.0.0/8, '::1', 10.0.0.1/8, unix]"),
 		`listeners[0].proxy_protocol[2]: "10.0.0.1/8" has bits beyond its length, write 10.0.0.0/8 for the block or 10.0.0.1 for the address`,
 		`listeners[0].proxy_protocol[3]: "unix" stands for the clients of a Unix socket, write networks such as 10.0.0.0/8`)

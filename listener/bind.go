@@ -17,10 +17,10 @@ const (
 	probeTime = time.Second
 )
 
-// bind returns a listening socket on address: host:port or unix:/path. Package
-// net sets SO_REUSEADDR, so connections that linger from an earlier process do
-// not hinder it.
-func bind(address string) (net.Listener, error) {
+// bind returns a listening socket on address: host:port or unix:/path, which
+// defers connections as deferAccept says. Package net sets SO_REUSEADDR, so
+// connections that linger from an earlier process do not hinder it.
+func bind(address string, defers time.Duration) (net.Listener, error) {
 	lc := net.ListenConfig{
 		// Not by package net, on every connection; see inheritKeepAlive.
 		KeepAlive: -1,
@@ -32,6 +32,12 @@ func bind(address string) (net.Listener, error) {
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, advise(err)
+	}
+	if defers > 0 {
+		if err := deferAccept(ln, defers); err != nil {
+			ln.Close()
+			return nil, err
+		}
 	}
 	return lazily(ln), nil
 }

@@ -48,7 +48,7 @@ func (s *Set) Prepare(listeners []config.Listener) (*Change, error) {
 			ch.keep[sk] = st
 			continue
 		}
-		ln, err := bind(l.Address)
+		ln, err := bind(l.Address, st.defers)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listen on %s for listener %q: %w", l.Address, l.Name, err))
 			continue

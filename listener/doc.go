@@ -92,5 +92,6 @@
 // on the listening socket, which passes them on, and a connection joins Go's
 // poller only when a read or write must wait (see lazyConn): one that opens with
 // a WebSocket handshake never does, and its own descriptor goes to the relay.
-// Elsewhere, and on Unix sockets, connections are those of package net.
+// Elsewhere, and on Unix sockets, connections are those of package net. With
+// defer_accept a connection is accepted when its first bytes are there.
 package listener

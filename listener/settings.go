@@ -18,6 +18,7 @@ const defaultHeaderBytes = 16 << 10
 // socket. It is immutable.
 type settings struct {
 	name    string
+	defers  time.Duration // see deferAccept
 	limits  config.Limits
 	timeout config.ListenerTimeouts
 	trusted []netip.Prefix
@@ -34,9 +35,13 @@ type settings struct {
 func (s *Set) compile(l config.Listener) (*settings, error) {
 	st := &settings{
 		name:    l.Name,
+		defers:  l.DeferAccept,
 		limits:  l.Limits,
 		timeout: l.Timeouts,
 		handler: s.opts.Handler(l.Name),
+	}
+	if st.defers > 0 && !canDefer {
+		return nil, fmt.Errorf("set up listener %q: defer_accept: only Linux can, write 0s", l.Name)
 	}
 	if st.limits.MaxHeaderBytes <= 0 {
 		st.limits.MaxHeaderBytes = defaultHeaderBytes

@@ -76,7 +76,11 @@ func (sk *socket) start() {
 func (sk *socket) apply(st *settings) {
 	st.meter = sk.opts.Meter(st.name)
 	st.meter.SetOpen(func() int { return int(sk.ledger.open.Load()) })
-	sk.settings.Store(st)
+	if old := sk.settings.Swap(st); old.defers != st.defers {
+		if err := deferAccept(sk.ln, st.defers); err != nil {
+			sk.log.Warn("defer_accept stays what it was", "listener", st.name, "error", err)
+		}
+	}
 	if srv := sk.server.Load(); srv == nil || srv.ReadBufferSize != int(st.limits.MaxHeaderBytes) {
 		sk.server.Store(sk.newServer(int(st.limits.MaxHeaderBytes)))
 	}
