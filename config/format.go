@@ -68,7 +68,10 @@ func (yp yamlParser) Unmarshal(data []byte) (map[string]any, error) {
 	if root := document.Content[0]; root.Kind == yaml.SequenceNode || root.Kind == yaml.ScalarNode && root.Tag != "!!null" {
 		return nil, errNotMapping
 	}
-	dropDuplicates(&document, "", maxDepth, yp.problems)
+	if err := yamlBounds(&document); err != nil {
+		return nil, err
+	}
+	dropDuplicates(&document, "", yp.problems)
 	var tree map[string]any
 	if err := document.Decode(&tree); err != nil {
 		return nil, invalid("YAML", err)
@@ -100,6 +103,9 @@ type tomlParser struct{ *koanftoml.TOML }
 
 // Unmarshal parses one TOML document.
 func (tp tomlParser) Unmarshal(data []byte) (map[string]any, error) {
+	if err := tomlBounds(data); err != nil {
+		return nil, err
+	}
 	tree, err := tp.TOML.Unmarshal(data)
 	if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := syntax.Position()
@@ -108,7 +114,7 @@ func (tp tomlParser) Unmarshal(data []byte) (map[string]any, error) {
 	if err != nil {
 		return nil, invalid("TOML", err)
 	}
-	return tree, nil
+	return tree, treeBounds(tree, maxDepth)
 }
 
 // jsonParser gives syntax errors their line and finds keys that are given
@@ -131,7 +137,10 @@ func (jp jsonParser) Unmarshal(data []byte) (map[string]any, error) {
 	if err != nil {
 		return nil, invalid("JSON", err)
 	}
-	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", maxDepth, jp.problems)
+	if err := treeBounds(tree, maxDepth); err != nil {
+		return nil, err
+	}
+	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", jp.problems)
 	return tree, nil
 }
 

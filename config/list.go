@@ -75,6 +75,9 @@ func jsonList(data []byte, limit int, p *problems) (list []any, err error) {
 		if err := decoder.Decode(&one); err != nil {
 			return nil, invalid("JSON", err)
 		}
+		if err := treeBounds(one, maxDepth); err != nil {
+			return nil, err
+		}
 		list = append(list, one)
 	}
 	if _, err := decoder.Token(); err != nil { // the closing bracket
@@ -83,7 +86,7 @@ func jsonList(data []byte, limit int, p *problems) (list []any, err error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("is not valid JSON: something follows the list")
 	}
-	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", maxDepth, p)
+	findDuplicates(json.NewDecoder(bytes.NewReader(data)), "", p)
 	return list, nil
 }
 
@@ -109,7 +112,10 @@ func yamlList(data []byte, limit int, p *problems) (list []any, err error) {
 	case len(root.Content) > limit:
 		return nil, ErrTooMany
 	}
-	dropDuplicates(&document, "", maxDepth, p)
+	if err := yamlBounds(&document); err != nil {
+		return nil, err
+	}
+	dropDuplicates(&document, "", p)
 	if err := document.Decode(&list); err != nil {
 		return nil, invalid("YAML", err)
 	}

@@ -90,7 +90,7 @@ func TestParseSyntax(t *testing.T) {
 	f("yaml", "listeners: [{address: :8080}]", "t.yaml: is not valid YAML: line 1: did not find expected node content")
 	f("yaml", "- a", "t.yaml: has no keys at its top level, write keys and values as in listeners: [...]")
 	f("yaml", "a", "t.yaml: has no keys at its top level, write keys and values as in listeners: [...]")
-	f("yaml", "? [a]\n: b", "t.yaml: is not valid YAML: line 1: cannot unmarshal !!seq into string")
+	f("yaml", "? [a]\n: b", "t.yaml: line 1: a key is a list or a mapping, write a name")
 	f("yaml", "log: {}\n---\nadmin: {}", "t.yaml: holds more than one YAML document, keep one")
 	f("yaml", "log: {}\n---\n'", "t.yaml: is not valid YAML: line 3: found unexpected end of stream")
 	f("yaml", "log: !!int x", "t.yaml: is not valid YAML: cannot decode !!str `x` as a !!int")

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 // The plan tells what a reload would do, and does nothing; then the reload does
@@ -87,5 +90,46 @@ func TestPlan(t *testing.T) {
 	}
 	if moved != gone {
 		t.Errorf("%d rooms have moved, %d were to", moved, gone)
+	}
+}
+
+// A plan that hangs, because a file that it names does, is all that hangs:
+// reloads and orders go on, another plan is told why it has to wait, and a
+// second signal ends the process.
+func TestPlanThatHangs(t *testing.T) {
+	t.Parallel()
+	const file = "/proc/kmsg" // says it is a regular file, and has no end
+	f, err := os.Open(file)
+	if err != nil {
+		t.Skipf("no file whose reading does not end: %v", err)
+	}
+	_ = f.Close()
+	backends := startArenas(t, 1)
+	rest := siteOf([]string{backends[0].Addr})
+	p := start(t, setup{rest: rest})
+	plan := p.path("new.yaml")
+	tls := fmt.Sprintf(`listeners: [{name: tls, address: "127.0.0.1:1", tls: {certificates: [{cert: %s, key: %[1]s}]}}, `, file)
+	if err := os.WriteFile(plan, []byte(strings.Replace(p.text(rest), "listeners: [", tls, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangs := make(chan int)
+	go func() {
+		_, _, status := p.holdfast("plan", "--config", plan)
+		hangs <- status
+	}()
+	testkit.Eventually(t, patience, func() bool {
+		out, errs, _ := p.holdfast("plan", "--config", p.file)
+		return strings.Contains(out+errs, "another plan is being made")
+	}, "a second plan is refused")
+	p.write(rest + "\n# changed\n")
+	p.reload()
+	p.says(0, "drain", "drain", "web")
+	p.signal(stopSignal)
+	p.signal(syscall.SIGINT)
+	if code := p.wait(patience); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	if status := <-hangs; status == 0 {
+		t.Error("the plan that hangs was answered")
 	}
 }

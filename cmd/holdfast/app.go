@@ -70,6 +70,7 @@ type app struct {
 	asked    chan struct{}        // room for one: a backend asks to be drained, or no longer does
 	found    chan struct{}        // room for one: discovery has found another list
 	orders   chan func()          // what other goroutines have the command's goroutine do
+	planning sync.Mutex           // held by the one plan that is being made
 	ending   chan struct{}        // closed when it takes no more of them
 	retiring sync.WaitGroup       // of what ends by itself once the process is ending
 }

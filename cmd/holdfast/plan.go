@@ -14,29 +14,31 @@ import (
 	"github.com/holdfast-lb/holdfast/proxy"
 )
 
-// orderPlan is plan for other goroutines, with no reload in between.
-func (a *app) orderPlan(p admin.Proposal) (plan admin.Plan, mistakes []string, err error) {
-	if !a.onCommand(func() { plan, mistakes = a.plan(p) }) {
-		return plan, nil, errEnding
-	}
-	return plan, mistakes, nil
-}
+// errPlanning refuses a plan beside another, which may be large, or wait for a
+// file that cannot be read.
+var errPlanning = admin.Conflict("planning", "another plan is being made", "ask again when it is answered")
 
-// plan tells what a reload with another configuration in the place of the one
-// that runs would do, or what is wrong with it. It does what a reload does up
-// to the point where that would leave a trace.
-func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
+// orderPlan tells what a reload with another configuration in the place of the
+// one that runs would do, or what is wrong with it. It does what a reload does
+// up to the point where that would leave a trace. What may take long, reading
+// that text and the files that it names, is done on the caller's goroutine: the
+// command's obeys signals meanwhile.
+func (a *app) orderPlan(p admin.Proposal) (plan admin.Plan, mistakes []string, err error) {
+	if !a.planning.TryLock() {
+		return plan, nil, errPlanning
+	}
+	defer a.planning.Unlock()
 	name := filepath.Join(filepath.Dir(a.source.path), p.Name)
 	cfg, warnings, err := config.Parse(p.Text, "", name, config.Options{Environ: os.Environ(), Overrides: a.source.overrides})
 	for _, w := range warnings {
 		plan.Warnings = append(plan.Warnings, w.String())
 	}
+	if err != nil {
+		return plan, mistakesOf(err), nil
+	}
 	var pools *balancer.Pools
-	if err == nil {
-		found := a.discovery.Prepare(cfg.Pools)
-		full := cfg.WithBackends(found.Backends())
-		found.Drop()
-		pools, err = a.registry.Compile(full.Pools)
+	if !a.onCommand(func() { pools, err = a.plan(cfg, &plan) }) {
+		return plan, nil, errEnding
 	}
 	if err == nil {
 		_, err = proxy.Compile(cfg, pools)
@@ -45,7 +47,20 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 		err = errors.Join(certsErr, err, hooksErr)
 	}
 	if err != nil {
-		return plan, mistakesOf(err)
+		return admin.Plan{Warnings: plan.Warnings}, mistakesOf(err), nil
+	}
+	return plan, nil, nil
+}
+
+// plan tells what becomes of the pools, on the command's goroutine, so that no
+// reload comes between.
+func (a *app) plan(cfg *config.Config, plan *admin.Plan) (*balancer.Pools, error) {
+	found := a.discovery.Prepare(cfg.Pools)
+	full := cfg.WithBackends(found.Backends())
+	found.Drop()
+	pools, err := a.registry.Compile(full.Pools)
+	if err != nil {
+		return nil, err
 	}
 	plan.Changes = config.Diff(a.cfg, cfg)
 	plan.Backends = planBackends(a.registry.Snapshot(), pools)
@@ -68,7 +83,7 @@ func (a *app) plan(p admin.Proposal) (plan admin.Plan, mistakes []string) {
 		plan.Keys += int64(m.Keys)
 		plan.KeysMoved += int64(m.Moved)
 	}
-	return plan, nil
+	return pools, nil
 }
 
 // planBackends tells what becomes of the backends that there are, and which

@@ -43,12 +43,20 @@ func newServe() *cobra.Command {
 }
 
 // notify returns the signals that serve obeys. They have room to wait while
-// another is obeyed.
+// another is obeyed. A second one to end does not wait: it ends the process at
+// once, whatever is being done about the first.
 func notify() chan os.Signal {
 	// A log on a pipe whose reader has gone must not end the process.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	ends := make(chan os.Signal, 2)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-ends
+		<-ends
+		os.Exit(130)
+	}()
 	return signals
 }
 
@@ -102,7 +110,6 @@ func serve(cmd *cobra.Command, src *source, pidFile string, signals <-chan os.Si
 				a.reopen()
 			default:
 				log.Info("stopping", "signal", s.String(), "deadline", a.cfg.Shutdown.Deadline.String())
-				go exitOnSecond(signals)
 				a.stop(a.cfg.Shutdown.Deadline)
 				return nil
 			}
@@ -119,15 +126,6 @@ func (a *app) reopen() {
 		return
 	}
 	a.log.Info("log files reopened")
-}
-
-// exitOnSecond ends the process at once on another SIGTERM or SIGINT.
-func exitOnSecond(signals <-chan os.Signal) {
-	for s := range signals {
-		if isEnd(s) {
-			os.Exit(130)
-		}
-	}
 }
 
 func isEnd(s os.Signal) bool { return s == syscall.SIGTERM || s == syscall.SIGINT }
