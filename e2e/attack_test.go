@@ -3,12 +3,15 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +52,7 @@ func runAttacker() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	for _, a := range append(exhaustions, floods...) {
+	for _, a := range slices.Concat(exhaustions, floods, frameFloods) {
 		if a.name == os.Getenv(attackName) {
 			fmt.Println("begins")
 			a.run(ctx, front{f[0], f[1], f[2]})
@@ -59,6 +62,8 @@ func runAttacker() {
 	fmt.Fprintln(os.Stderr, "attacker: unknown attack", os.Getenv(attackName))
 	os.Exit(1)
 }
+
+var niceness = flag.Int("nice", 19, "the attackers' priority in the long form: 19, the lowest, to 0, that of all others")
 
 // suffer has the front attacked from when it returns until end is called: in the
 // long form from a process of its own that takes no more of this machine than
@@ -76,7 +81,7 @@ func (f front) suffer(t *testing.T, a attack) (end func()) {
 	}
 	cmd := exec.Command(os.Args[0])
 	if nice, err := exec.LookPath("nice"); err == nil {
-		cmd = exec.Command(nice, "-n", "19", os.Args[0])
+		cmd = exec.Command(nice, "-n", strconv.Itoa(*niceness), os.Args[0])
 	}
 	cmd.Env = append(os.Environ(), attackName+"="+a.name, attackedFront+"="+strings.Join([]string{f.web, f.secure, f.announced}, ","))
 	cmd.Stderr = os.Stderr
