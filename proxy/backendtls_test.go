@@ -127,9 +127,9 @@ func TestAnswersOverTLS(t *testing.T) {
 			t.Errorf("%s:\n%q\nwant\n%q", name, got, want)
 		}
 	}
-	const untilEnd = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-	f("until close_notify", "HTTP/1.1 200 OK\r\n\r\nabc", true, untilEnd)
-	f("until the connection's end", "HTTP/1.1 200 OK\r\n\r\nabc", false, untilEnd)
+	const untilEnd = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n"
+	f("until close_notify", "HTTP/1.1 200 OK\r\n\r\nabc", true, untilEnd+"0\r\n\r\n")
+	f("until the connection's end", "HTTP/1.1 200 OK\r\n\r\nabc", false, untilEnd) // perhaps not where the backend ended it
 	f("too short", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nabc")
 }
 

@@ -66,7 +66,7 @@ func (c *backendConn) read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.in += int64(n)
 	c.ended = c.ended || err != nil
-	return n, err
+	return n, c.wire.told(err)
 }
 
 // exchange writes what is unsent and reads the first bytes of the answer. A

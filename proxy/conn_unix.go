@@ -52,7 +52,9 @@ func (c *backendConn) push(fd uintptr) {
 
 // writeThenRead is called by a RawConn's Read, once and again when there is
 // something to read, until it returns true. The first call writes. It returns
-// with neither bytes nor an error if the write was not complete.
+// with neither bytes nor an error if the write was not complete. What has come
+// before it gives no event any more: a connection that was used was looked at
+// for that, and from a new one the first call reads as well.
 func (c *backendConn) writeThenRead(fd uintptr) (done bool) {
 	if len(c.unsent) > 0 {
 		n, err := sys.Send(int(fd), c.unsent)
@@ -66,7 +68,9 @@ func (c *backendConn) writeThenRead(fd uintptr) (done bool) {
 			c.err = os.NewSyscallError("write", err)
 			return true
 		}
-		return len(c.unsent) > 0
+		if len(c.unsent) > 0 || c.used {
+			return len(c.unsent) > 0
+		}
 	}
 	n, err := sys.Recv(int(fd), c.into)
 	switch {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,8 +25,7 @@ const lingerTime = time.Second
 // redirect, a 401, a 404. It owns both sockets and ends both; Received is what
 // was read of the answer already.
 func (s *socket) deliver(f *relay.Failure) {
-	backend, err := netConn(f.Backend)
-	backend = secured(backend, f.BackendTLS)
+	backend, below, err := answering(f)
 	if err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
@@ -37,7 +37,7 @@ func (s *socket) deliver(f *relay.Failure) {
 	resp.Header.DisableNormalizing()
 	resp.Header.SetNoDefaultContentType(true)
 	resp.StreamBody = true
-	from := io.MultiReader(bytes.NewReader(f.Received), patient{backend, s.route.timeouts.Body})
+	from := io.MultiReader(bytes.NewReader(f.Received), patient{backend, below, s.route.timeouts.Body})
 	if err := readSound(resp, bufio.NewReaderSize(from, maxAnswerHeader)); err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
@@ -65,9 +65,7 @@ func (s *socket) deliver(f *relay.Failure) {
 	}()
 	if err == nil {
 		w := bufio.NewWriter(patientWriter{client, s.route.timeouts.Body})
-		if err = resp.Write(w); err == nil {
-			err = w.Flush()
-		}
+		err = errors.Join(resp.Write(w), w.Flush()) // of one that breaks off, what had come
 		_ = resp.CloseBodyStream()
 	}
 	c := ok
@@ -77,6 +75,21 @@ func (s *socket) deliver(f *relay.Failure) {
 	s.settle(metrics.HandshakeRejected)
 	s.logHandshake(status, c)
 	s.call.endSpan(status, c)
+}
+
+// answering makes a connection of the backend's socket, and what lies below its
+// TLS; nil: it has none.
+func answering(f *relay.Failure) (c net.Conn, below *wire, err error) {
+	c, err = netConn(f.Backend)
+	if err != nil || f.BackendTLS == nil {
+		return c, nil, err
+	}
+	below, err = newWire(c.(*net.TCPConn))
+	if err != nil {
+		_ = c.Close()
+		return nil, nil, err
+	}
+	return secured(below, f.BackendTLS), below, nil
 }
 
 // readSound reads the header of an answer, unless it is in doubt, and makes its
@@ -92,10 +105,11 @@ func readSound(resp *fasthttp.Response, r *bufio.Reader) error {
 	return resp.ReadLimitBody(r, 0)
 }
 
-// patient is a connection from which each read may take up to limit; 0: as
-// long as it takes.
+// patient is a backend's connection from which each read may take up to limit;
+// 0: as long as it takes.
 type patient struct {
 	net.Conn
+	below *wire // nil: it has no TLS
 	limit time.Duration
 }
 
@@ -103,10 +117,11 @@ func (p patient) Read(b []byte) (int, error) {
 	if p.limit > 0 {
 		_ = p.SetReadDeadline(time.Now().Add(p.limit))
 	}
-	return p.Conn.Read(b)
+	n, err := p.Conn.Read(b)
+	return n, p.below.told(err)
 }
 
-// patientWriter is patient for writes.
+// patientWriter is a client's connection to which each write may take as long.
 type patientWriter struct {
 	net.Conn
 	limit time.Duration

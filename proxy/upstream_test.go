@@ -132,6 +132,29 @@ func TestWriteThenRead(t *testing.T) {
 	f("plain, more than a socket buffer", true, 16<<20)
 }
 
+// An answer that had come before the request was written is read: it gives no
+// event behind that.
+func TestAnswerBeforeTheRequest(t *testing.T) {
+	addr := testkit.ServeTCP(t, func(c *net.TCPConn) {
+		_, _ = io.WriteString(c, "answer")
+		_, _ = io.Copy(io.Discard, c)
+	})
+	c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	testkit.Eventually(t, patience, func() bool { return !c.alive() }, "the answer has come")
+	if err := c.readWithin(time.Now(), patience); err != nil {
+		t.Fatal(err)
+	}
+	c.writeBeforeRead([]byte("x"))
+	p := make([]byte, 100)
+	if n, err := c.Read(p); string(p[:n]) != "answer" || err != nil || c.out != 1 {
+		t.Errorf("read %q, %v; out %d", p[:n], err, c.out)
+	}
+}
+
 func TestWriteThenReadFails(t *testing.T) {
 	addr := testkit.ServeTCP(t, silent)
 	c, err := newUpstream(upstreamKey{scheme: "http", address: addr}, nil).dial(patience, nil)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type wire struct {
 	raw syscall.RawConn
 
 	patience patienceOfWire // the reader's
+	ended    bool           // a read has met the connection's end; the reader's
 	closing  atomic.Bool    // writes take what room there is
 
 	buf []byte // of the call under way
@@ -54,11 +56,24 @@ func newWire(c *net.TCPConn) (*wire, error) {
 func (w *wire) Read(p []byte) (int, error) {
 	switch w.patience {
 	case waits:
-		return w.TCPConn.Read(p)
+		n, err := w.TCPConn.Read(p)
+		w.ended = w.ended || err == io.EOF
+		return n, err
 	case refuses:
 		return 0, errNothing
 	}
 	return w.do(p, w.recv)
+}
+
+// told is the error of a read of the TLS above: an end that TLS has not told of
+// is none, since whoever stands between may have made it (RFC 9112, section
+// 9.8). crypto/tls takes it for one where it stands between two records. w may
+// be nil.
+func (w *wire) told(err error) error {
+	if err == io.EOF && w != nil && w.ended {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // Write implements net.Conn.

@@ -31,7 +31,8 @@ var backendPages = []Page{
 		"duration in the access log, the backend's load, last_probe in /api/v1/pools.",
 		"Relieve the backend, or raise timeouts.response of the route. A websocket health check takes a backend out that hangs."},
 	{2008, "answer_cut", 502, "backend broke off its answer",
-		"The backend ended, or sent nothing for timeouts.body, within a body that it had begun. The status had been sent, so the client saw a broken answer.",
+		"The backend ended, or sent nothing for timeouts.body, within a body that it had begun; " +
+			"or it ended one without a length over TLS without a close_notify, so that nobody knows whether that was its end. The status had been sent, so the client saw a broken answer.",
 		"The backend's own log; bytes_out in the access log.",
 		"Mend the backend, or raise timeouts.body of the route if it pauses for longer."},
 	{2009, "backend_down", 0, "backend is down by its health check",
