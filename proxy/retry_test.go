@@ -143,7 +143,7 @@ func TestSwap(t *testing.T) {
 }
 
 // A runtime with other pools is the same but for the backends: keys, cookies,
-// guards and what it changes in answers.
+// guards, warm connections and what it changes in answers.
 func TestRepool(t *testing.T) {
 	one := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("one") })
 	two := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) {
@@ -153,6 +153,7 @@ func TestRepool(t *testing.T) {
 	cfg := configOf(one.Addr)
 	pool := cfg.Pools["pool"]
 	pool.Sticky = &config.Sticky{By: "cookie", Name: "hf", TTL: time.Hour}
+	pool.Warm = 1
 	cfg.Pools["pool"] = pool
 	cfg.Routes[0].RewriteRedirects = true
 	cfg.Routes[0].PreserveHost = false
@@ -171,6 +172,9 @@ func TestRepool(t *testing.T) {
 	rt := r.proxy.runtime.Load().Repool(cfg, pools)
 	r.registry.Commit(pools)
 	r.proxy.Swap(rt)
+	if len(rt.spares) != 1 {
+		t.Errorf("%d backends have warm connections, want that which came", len(rt.spares))
+	}
 	got := r.exchange(t, get)
 	if !strings.HasSuffix(got, "\r\n\r\ntwo") || !strings.Contains(got, "Set-Cookie: hf=") || !strings.Contains(got, "Location: http://a/x\r\n") {
 		t.Errorf("got %q", got)

@@ -141,7 +141,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 // of files stays as it is, so that it changes nothing else. It cannot fail.
 func (rt *Runtime) Repool(cfg *config.Config, pools *balancer.Pools) *Runtime {
 	next := &Runtime{
-		listeners: rt.listeners, pools: pools, trusts: rt.trusts, sendProxy: rt.sendProxy,
+		listeners: rt.listeners, pools: pools, trusts: rt.trusts, sendProxy: rt.sendProxy, warm: rt.warm,
 		tokenParameters: rt.tokenParameters, newest: rt.newest,
 	}
 	for i, r := range cfg.Routes {
