@@ -167,13 +167,14 @@ func (c *Change) Drop() {
 	}
 }
 
-// Commit makes the change. It waits for sources that are not asked any more to
-// be left alone, which is at once.
+// Commit makes the change, or drops it if the Set is closed. It waits for sources
+// that are not asked any more to be left alone, which is at once.
 func (c *Change) Commit() {
 	s := c.s
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
+		c.Drop() // nobody else will
 		return
 	}
 	var gone []*worker

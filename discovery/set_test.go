@@ -2,7 +2,11 @@ package discovery
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,6 +240,37 @@ func TestCloseInterrupts(t *testing.T) {
 			t.Errorf("the log is\n%s", r.log.String())
 		}
 	})
+}
+
+// A change that comes when the Set is closed already leaves nothing open.
+func TestCommitAfterClose(t *testing.T) {
+	var open atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"url": "http://10.0.0.1:9000"}]`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	pools := from("p", server.URL)
+	pools["p"].Discovery.HTTP.Timeout = 5 * time.Second
+	set := New(slog.New(slog.DiscardHandler), func() {})
+	c := set.Prepare(pools)
+	if got := list(c.Backends(), "p"); got != "10.0.0.1:9000" || open.Load() != 1 {
+		t.Fatalf("prepared %q over %d connections", got, open.Load())
+	}
+	set.Close()
+	c.Commit()
+	testkit.Eventually(t, 5*time.Second, func() bool { return open.Load() == 0 }, "the connection to the source is closed")
+	if all := set.Backends(); len(all) != 0 {
+		t.Errorf("a closed set has %v", all)
+	}
 }
 
 func TestDescribe(t *testing.T) {
