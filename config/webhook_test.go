@@ -31,7 +31,7 @@ func TestWebhookDefaults(t *testing.T) {
 		t.Errorf("%+v, files %q", w, c.Files())
 	}
 	next := mustParse(t, `webhooks: [{url: "http://127.0.0.1:9999/y"}, {url: "https://b.example"}]`)
-	if got := Diff(c, next); got != "webhooks +b.example ~127.0.0.1:9999" {
+	if got := Diff(c, next); got != "webhooks +b.example ~127.0.0.1:9999(url secret_file)" {
 		t.Errorf("the difference is %q", got)
 	}
 	doc := complete(`webhooks: [{url: "http://ops.example/x"}]`)

@@ -167,6 +167,7 @@ func TestDiscoveryByDNS(t *testing.T) {
 	if p.members() != "b2 b3" {
 		t.Errorf("after a reload the backends are %s", p.members())
 	}
+	p.logged(`"changes":"pools ~web(balance)"`)
 	d.Set(t, services("", addrs[1], addrs[2])...)
 	p.logged("discovery answers again")
 	if n := strings.Count(p.log(), "discovery fails") - before; n > 4 {
@@ -188,6 +189,12 @@ func TestDiscoveryByDNS(t *testing.T) {
 		t.Errorf("b3, which is back: %+v", b)
 	}
 	stay("at the end", "b1", "b2")
+
+	// A reload that ends it all says whom it retires.
+	p.write(siteOf(addrs[:1], quickHealth, "balance: p2c", "sticky: {by: query, name: room, ttl: 5m}"))
+	p.reload()
+	p.logged(`"changes":"pools ~web(discovery -b2 -b3`)
+	stay("without discovery", "b1")
 	closePeers(peers)
 }
 

@@ -234,3 +234,20 @@ func TestSecondSignal(t *testing.T) {
 		t.Errorf("exit code %d, want 130", code)
 	}
 }
+
+// A caller of the admin address who never ends its request does not hold up the
+// end, nor what is to be told at it.
+func TestStopLeavesAdminCallers(t *testing.T) {
+	t.Parallel()
+	p := start(t, setup{deadline: "100ms", rest: site(startArenas(t, 1))})
+	c := testkit.DialTCP(t, p.admin)
+	c.Send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+	c.ReadUntil(`"alive"}`, patience)
+	p.signal(stopSignal)
+	if code := p.wait(patience); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if log := p.log(); strings.Contains(log, "not all parts ended") {
+		t.Errorf("the end was not reached:\n%s", log)
+	}
+}

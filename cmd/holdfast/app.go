@@ -47,7 +47,8 @@ type app struct {
 	discovery *discovery.Set
 
 	cfg     *config.Config             // nil before the first
-	pools   *balancer.Pools            // of cfg
+	full    *config.Config             // cfg with the backends that discovery has found, as they run
+	pools   *balancer.Pools            // of full
 	runtime *proxy.Runtime             // of cfg
 	access  atomic.Pointer[accessLogs] // nil before the first
 	dropped atomic.Uint64              // lines that earlier access logs have dropped
@@ -179,7 +180,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 		return err
 	}
 	if newAdmin != a.admin && newAdmin != nil {
-		undo = append(undo, newAdmin.close)
+		undo = append(undo, func() { newAdmin.close(0, nil) }) // nobody has spoken to it
 	}
 	commitLog, abortLog, err := a.log.prepare(cfg.Log)
 	if err != nil {
@@ -203,7 +204,7 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	a.swapTracer(tracer)
 	webhooks.Commit()
 	was, before := a.cfg, a.pools
-	a.cfg, a.pools, a.runtime = cfg, pools, runtime
+	a.cfg, a.full, a.pools, a.runtime = cfg, full, pools, runtime
 	a.running.Store(cfg)
 	// What may take a moment comes when all is in force.
 	found.Commit()
@@ -267,7 +268,7 @@ func (a *app) swapAdmin(next *adminServer, token config.Secret) {
 	if was != nil {
 		// Not here: the reload may be what one of its requests waits for.
 		a.retiring.Go(func() {
-			was.close()
+			was.close(lastSecond, a.ending)
 			<-was.done
 		})
 	}
@@ -283,10 +284,18 @@ func (s *adminServer) serve(failed chan<- error) {
 	}
 }
 
-// close ends the server, within a second.
-func (s *adminServer) close() {
-	ctx, cancel := timeout(time.Second)
+// close ends the server. For so long, or until sooner is closed, requests under
+// way may be answered.
+func (s *adminServer) close(within time.Duration, sooner <-chan struct{}) {
+	ctx, cancel := timeout(within)
 	defer cancel()
+	go func() {
+		select {
+		case <-sooner:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	_ = s.Close(ctx)
 }
 

@@ -19,13 +19,14 @@ func (a *app) newDiscovery() *discovery.Set {
 // summary counts what runs: the configuration, and the backends that discovery
 // has found.
 func (a *app) summary() string {
-	return a.cfg.WithBackends(a.discovery.Backends()).Summary()
+	return a.full.Summary()
 }
 
 // takeFound puts the backends that discovery has found in force, as a reload
 // does; but no file is read, and nothing else changes.
 func (a *app) takeFound() {
-	pools, err := a.registry.Compile(a.cfg.WithBackends(a.discovery.Backends()).Pools)
+	full := a.cfg.WithBackends(a.discovery.Backends())
+	pools, err := a.registry.Compile(full.Pools)
 	if err != nil { // each list was judged when it came
 		a.log.Error("backends found are not taken, which is a mistake in Holdfast: please report it", "error", err)
 		return
@@ -38,7 +39,7 @@ func (a *app) takeFound() {
 	rt := a.runtime.Repool(a.cfg, pools)
 	a.registry.Commit(pools)
 	a.proxy.Swap(rt)
-	a.pools, a.runtime = pools, rt
+	a.full, a.pools, a.runtime = full, pools, rt
 	a.prober.Reconcile(a.targets())
 	a.carryDrains(a.cfg, before, pools)
 	for _, c := range changes {

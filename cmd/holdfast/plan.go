@@ -62,7 +62,7 @@ func (a *app) plan(cfg *config.Config, plan *admin.Plan) (*balancer.Pools, error
 	if err != nil {
 		return nil, err
 	}
-	plan.Changes = config.Diff(a.cfg, cfg)
+	plan.Changes = config.Diff(a.full, full)
 	plan.Backends = planBackends(a.registry.Snapshot(), pools)
 	for i := range plan.Backends {
 		b := &plan.Backends[i]

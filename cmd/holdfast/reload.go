@@ -75,7 +75,7 @@ func (a *app) reload() admin.Outcome {
 		outcome.Status = "unchanged"
 		return outcome
 	}
-	was := a.cfg
+	was := a.full
 	if err == nil {
 		err = a.apply(cfg)
 	}
@@ -86,7 +86,7 @@ func (a *app) reload() admin.Outcome {
 	}
 	s.data, s.files = data, files
 	a.metrics.Reload(true, time.Now())
-	outcome.Status, outcome.Changes = "reloaded", config.Diff(was, cfg)
+	outcome.Status, outcome.Changes = "reloaded", config.Diff(was, a.full)
 	changes := cmp.Or(outcome.Changes, "none")
 	a.log.Info("reloaded", "changes", changes, "configuration", a.summary())
 	a.taken("reloaded", time.Now(), "reloaded, changes: "+changes)

@@ -13,7 +13,8 @@ import (
 // section 7.4.1).
 const closeGoingAway = 1001
 
-// lastSecond is what tidying up may take when the deadline has passed already.
+// lastSecond is what tidying up may take when the deadline has passed already: a
+// quarter is for callers of the admin address, half for lastReports.
 const lastSecond = time.Second
 
 var codeCut = explain.Named("cut_at_deadline").String()
@@ -55,7 +56,7 @@ func (a *app) stop(deadline time.Duration) {
 		a.memory.Close()
 		a.reports.Close()
 		if a.admin != nil {
-			a.admin.close()
+			a.admin.close(lastSecond/4, nil) // more would not help a caller who sends nothing
 			<-a.admin.done
 		}
 		a.retiring.Wait()
