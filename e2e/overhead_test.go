@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -63,4 +66,76 @@ func TestChunkFramingIsBounded(t *testing.T) {
 	}
 	refused("an extension without end", "5;a=", strings.Repeat("x", 4<<10))
 	refused("extensions without end", "", strings.Repeat("1;"+strings.Repeat("x", 1<<10)+"\r\nx\r\n", 8))
+}
+
+// Chunks that have come together are sent as one, those that have not wait for
+// nothing, and wherever the stream is cut on its way, the body is the same.
+func TestChunksAreSentTogether(t *testing.T) {
+	t.Parallel()
+	const mark, last = "so far, so good", "0\r\n\r\n"
+	heard, came := make(chan struct{}, 1), make(chan string, 1)
+	addr := testkit.ServeTCP(t, func(c *net.TCPConn) {
+		r := bufio.NewReader(c)
+		for {
+			var raw strings.Builder
+			for !strings.HasSuffix(raw.String(), "\r\n"+last) {
+				b, err := r.ReadByte()
+				if err != nil {
+					return
+				}
+				if raw.WriteByte(b); strings.HasSuffix(raw.String(), mark+"\r\n") {
+					heard <- struct{}{}
+				}
+			}
+			came <- raw.String()
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	p := start(t, setup{rest: siteOf([]string{addr})})
+	c := testkit.DialTCP(t, p.web)
+	// send sends pieces, the next one when a mark at the end of one has been
+	// heard, and returns what has come of them.
+	send := func(pieces ...string) string {
+		t.Helper()
+		c.Send(posts("Transfer-Encoding: chunked"))
+		for _, piece := range pieces {
+			c.Send(piece)
+			if strings.HasSuffix(piece, mark+"\r\n") {
+				<-heard
+			}
+		}
+		raw := <-came
+		if text, err := io.ReadAll(c.ReadResponse(patience).Body); err != nil || string(text) != "ok" {
+			t.Fatalf("the answer is %q, %v", text, err)
+		}
+		return raw
+	}
+	carries := func(body string, pieces ...string) {
+		t.Helper()
+		if s, _, whole := testkit.Sight([]byte(send(pieces...))); !whole || s.Flaw != "" || s.Body != body {
+			t.Fatalf("of %d bytes come %d or others, %s", len(body), len(s.Body), s.Flaw)
+		}
+	}
+
+	marked := fmt.Sprintf("%x\r\n%s\r\n", len(mark), mark)
+	carries(mark+mark+"hello"+mark+"world", marked, marked, "5\r\nhello\r\n", marked, "5\r\n", "world\r\n"+last)
+	r := rand.New(rand.NewPCG(1, 2)) // #nosec G404
+	for range 20 {
+		var wire, body strings.Builder
+		for range 50 {
+			at, n := r.IntN(1000), 1+r.IntN([]int{3, 300, 30_000}[r.IntN(3)])
+			fmt.Fprintf(&wire, "%x\r\n%s\r\n", n, noise[at:at+n])
+			body.Write(noise[at : at+n])
+		}
+		var pieces []string
+		for rest := wire.String() + last; rest != ""; {
+			n := min(len(rest), 1+r.IntN([]int{5, 500, 50_000}[r.IntN(3)]))
+			pieces, rest = append(pieces, rest[:n]), rest[n:]
+		}
+		carries(body.String(), pieces...)
+	}
+	raw := send(strings.Repeat("1\r\nx\r\n", 20_000) + last)
+	if n := strings.Count(raw, "\r\n") / 2; n > 2000 || strings.Count(raw, "x") < 20_000 {
+		t.Errorf("20000 chunks have become %d", n)
+	}
 }

@@ -38,18 +38,7 @@ const (
 // headEnd is what a header ends with.
 var headEnd = []byte("\r\n\r\n")
 
-// bodyTimeout is the type of ErrBodyTimeout.
-type bodyTimeout struct{}
-
-func (bodyTimeout) Error() string   { return "read request body: no byte came for timeouts.body" }
-func (bodyTimeout) Timeout() bool   { return true }
-func (bodyTimeout) Temporary() bool { return true }
-func (bodyTimeout) Unwrap() error   { return os.ErrDeadlineExceeded }
-
 var (
-	// ErrBodyTimeout is what a Read of a request's body returns after
-	// timeouts.body without a byte. It is a net.Error whose Timeout is true.
-	ErrBodyTimeout error = bodyTimeout{}
 	// errRecord is what the rest of a header is in place of a TLS record.
 	errRecord = errors.New("read request: a TLS record came")
 	// ErrDetached is what Read and Detach return after Detach.
@@ -71,25 +60,28 @@ type Conn struct {
 	key    addrKey
 	phase  atomic.Uint32
 	left   atomic.Bool // off the ledger
+	// uploading: from BeginUpload to EndUpload.
+	uploading atomic.Bool
 
 	next, prev *Conn // guarded by the mutex of the ledger's shard
 
 	// The rest belongs to the goroutine that serves the connection.
 
-	announces   bool   // begins with a PROXY header
-	owed        func() // of IfNotTaken
-	parked      bool   // leave fasthttp without being closed
-	served      bool   // a request was answered
-	requests    int    // that reached the handler
-	headerArmed bool   // the read deadline is the header's
-	lingers     bool   // the client may be sending when the connection is closed
-	hasByte     bool   // oneByte is the next to read
-	ended       bool   // the client's end was met within a body
-	hasty       bool   // reads of a body do not wait
-	record      bool   // the client speaks TLS, and this is a plain port
-	metered     bool   // allowance counts
-	allowance   int    // bytes of the body that may be read from the connection
-	piece       int    // bytes of the header if it came whole, in one read; 0: it did not
+	announces   bool         // begins with a PROXY header
+	owed        func()       // of IfNotTaken
+	parked      bool         // leave fasthttp without being closed
+	served      bool         // a request was answered
+	requests    int          // that reached the handler
+	headerArmed bool         // the read deadline is the header's
+	lingers     bool         // the client may be sending when the connection is closed
+	hasByte     bool         // oneByte is the next to read
+	ended       bool         // the client's end was met within a body
+	hasty       bool         // reads of a body do not wait
+	record      bool         // the client speaks TLS, and this is a plain port
+	metered     bool         // allowance counts
+	allowance   int          // bytes of the body that may be read from the connection
+	beforeRead  func() error // of BeginUpload; nil: none
+	piece       int          // bytes of the header if it came whole, in one read; 0: it did not
 	oneByte     [1]byte
 	waitFrom    time.Duration // since the ledger's epoch: begin of the present wait
 	readBy      time.Duration // since the ledger's epoch: the armed read deadline; 0: none
@@ -234,56 +226,6 @@ func (c *Conn) readHeader(p []byte) (int, error) {
 	return c.stream().Read(p)
 }
 
-// readBody reads a body, of which something must come once in a while.
-func (c *Conn) readBody(p []byte) (int, error) {
-	if err := c.armRead(c.socket.settings.Load().timeout.Body); err != nil {
-		return 0, err
-	}
-	if c.metered && c.allowance <= 0 {
-		c.ended = true
-		return 0, errOverhead
-	}
-	n, err := c.readSome(p)
-	c.allowance -= n
-	switch {
-	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
-		err = ErrBodyTimeout
-	case err != nil:
-		c.ended = true
-	}
-	return n, err
-}
-
-// thereReader is a connection that can be read without waiting.
-type thereReader interface {
-	// readThere is Read that returns 0 and no error where that would wait.
-	readThere(p []byte) (int, error)
-}
-
-func (c *Conn) readSome(p []byte) (int, error) {
-	if c.hasty {
-		return c.raw.(thereReader).readThere(p)
-	}
-	return c.stream().Read(p)
-}
-
-// ReadOnlyWhatIsThere has Reads of a body return 0 and no error where they
-// would wait, or ends that. It reports whether this connection can do so: one
-// without TLS, on Linux. Only a body of known length can be read this way:
-// fasthttp takes no end of nothing between two chunks.
-func (c *Conn) ReadOnlyWhatIsThere(on bool) bool {
-	_, can := c.raw.(thereReader)
-	can = can && c.tls == nil
-	c.hasty = on && can
-	return can
-}
-
-// ReadEnded tells whether a Read of a request's body has met the end of the
-// connection, or failed: fasthttp takes the one between two chunks, and either
-// in place of a trailer, for the end of the body.
-// It belongs to the goroutine that reads the body.
-func (c *Conn) ReadEnded() bool { return c.ended }
-
 // Write writes all of p, in pieces that a client must each take within
 // timeouts.body. A hijacked connection has only the deadlines that the
 // hijacker sets.
@@ -374,9 +316,10 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) IfNotTaken(f func()) { c.owed = f }
 
 // SetReadDeadline is called by fasthttp when a header is complete; see
-// headerReceived. Up to the hijack the time does not matter.
+// headerReceived. Up to the hijack the time does not matter, unless it is to end
+// an upload.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	if c.phaseNow() < phaseTaken {
+	if c.phaseNow() < phaseTaken && !c.uploading.Load() {
 		c.phase.Store(uint32(phaseBody))
 		return nil
 	}

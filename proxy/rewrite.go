@@ -4,9 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"runtime"
 
 	"github.com/holdfast-lb/holdfast/config"
 )
+
+// longPath is how long a path is, in bytes, of which the match takes
+// milliseconds with a pattern that is unlucky.
+const longPath = 512
+
+// matching has a place for each long path that may be matched at a time: on half
+// of the processors at most, so that open sockets do not wait for them.
+var matching = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
 // rewrite changes the paths that a backend sees.
 type rewrite struct {
@@ -26,9 +35,14 @@ func compileRewrite(r *config.Rewrite) (*rewrite, error) {
 }
 
 // appendTo appends the rewritten target. Each match in the path is replaced;
-// the query stays, behind that of the replacement if there is one.
+// the query stays, behind that of the replacement if there is one. A long path
+// waits for its turn.
 func (w *rewrite) appendTo(dst, target []byte) []byte {
 	path, query, marked := bytes.Cut(target, []byte{'?'})
+	if len(path) > longPath {
+		matching <- struct{}{}
+		defer func() { <-matching }()
+	}
 	if len(path) == 0 || path[0] != '/' || !w.pattern.Match(path) {
 		return append(dst, target...) // OPTIONS * among others
 	}

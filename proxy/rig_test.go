@@ -134,7 +134,8 @@ type clientConn struct {
 	there   int32
 	hasty   bool
 	ended   bool
-	taken   atomic.Bool // fasthttp has given the connection up
+	before  func() error // of the upload that reads; nil: none
+	taken   atomic.Bool  // fasthttp has given the connection up
 }
 
 func (c *clientConn) ReadOnlyWhatIsThere(on bool) bool {
@@ -146,6 +147,11 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	if c.hasty && c.there == nothingIsThere {
 		return 0, nil
 	}
+	if c.before != nil {
+		if err := c.before(); err != nil {
+			return 0, err
+		}
+	}
 	if !c.taken.Load() {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(c.silence))
 	}
@@ -153,6 +159,12 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	c.ended = c.ended || err == io.EOF
 	return n, err
 }
+
+func (c *clientConn) BeginUpload(before func() error) { c.before = before }
+
+func (c *clientConn) TookBody(int) {}
+
+func (c *clientConn) EndUpload() { c.before = nil }
 
 func (c *clientConn) ReadEnded() bool { return c.ended }
 

@@ -17,8 +17,6 @@ const (
 	// copySize is how much of a streamed body is held in memory at once, for
 	// each direction of each request.
 	copySize = 32 << 10
-	// chunkRoom is the room for the head of a chunk before its data.
-	chunkRoom = 16
 	// lastWord is how long a backend that takes no more of a body has for the
 	// answer that it may have sent instead.
 	lastWord = time.Second
@@ -53,7 +51,9 @@ type upload struct {
 	copied *copiedFields
 	rules  *fieldRules
 
-	meter bodyMeter // nil: none
+	client uploadConn // nil: it cannot tell when it waits
+
+	chunk chunk // of a chunked body, what has come of it
 
 	// What was read before and is to be sent first; nil: nothing.
 	early  *gathered
@@ -88,9 +88,12 @@ func (x *exchange) startUpload(c *backendConn, chunked bool, unsent []byte) {
 	if s := x.route.shape; s != nil {
 		x.upload.rules = s.request
 	}
-	if m, known := x.ctx.Conn().(bodyMeter); known && chunked {
-		m.TookBody(0)
-		x.upload.meter = m
+	if c, known := x.ctx.Conn().(uploadConn); known {
+		x.upload.client = c
+		if chunked {
+			c.TookBody(0)
+		}
+		c.BeginUpload(x.upload.beforeRead)
 	}
 	// The upload sets the deadline of the answer when the request has ended.
 	_ = c.readWithin(time.Time{}, 0)
@@ -116,26 +119,30 @@ func (x *exchange) uploaded() bool {
 }
 
 func (u *upload) run() {
-	defer close(u.done)
 	u.result = u.sendUnsent()
 	if u.result == ok && (u.chunked || u.read < u.length) {
 		buf := copyBuffers.Get().(*[]byte)
-		u.result = u.copy(*buf)
+		if u.chunked {
+			u.result = u.copyChunks(*buf)
+		} else {
+			u.result = u.copy(*buf)
+		}
 		copyBuffers.Put(buf)
 	}
-	if !u.settled.CompareAndSwap(false, true) {
-		return // the answer is being read
+	if u.client != nil {
+		u.client.EndUpload()
 	}
-	switch u.result {
-	case ok:
-		if u.patience > 0 {
-			_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
-		}
-	case broken:
+	answered := !u.settled.CompareAndSwap(false, true)
+	switch {
+	case answered: // or about to be
+	case u.result == broken:
 		_ = u.conn.SetReadDeadline(time.Now().Add(lastWord))
-	default:
+	case u.result != ok:
 		_ = u.conn.SetReadDeadline(past)
+	case u.patience > 0:
+		_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
 	}
+	close(u.done)
 }
 
 // takeOver is called when the read of the answer has returned. From now on the
@@ -173,25 +180,22 @@ func (u *upload) sendUnsent() class {
 	return c
 }
 
-// copy sends the body and returns why it could not.
+// copy sends a body of known length and returns why it could not.
 func (u *upload) copy(buf []byte) class {
 	for {
-		n, err := u.body.Read(buf[chunkRoom : chunkRoom+copySize])
+		n, err := u.body.Read(buf)
 		if u.stopped.Load() {
 			return clientGone
 		}
 		u.read += int64(n)
-		if u.meter != nil {
-			u.meter.TookBody(n)
-		}
 		if u.limit > 0 && u.read > u.limit {
 			return bodyTooLarge
 		}
 		if n > 0 {
-			if !u.chunked && u.read == u.length {
+			if u.read == u.length {
 				u.ending.Store(true)
 			}
-			if c := u.send(buf, n); c != ok {
+			if c := u.write(buf[:n]); c != ok {
 				return c
 			}
 		}
@@ -200,61 +204,12 @@ func (u *upload) copy(buf []byte) class {
 		case err != io.EOF:
 			u.why = err
 			return classOfBody(err)
-		case u.chunked && u.clientEnded(), !u.chunked && u.read < u.length:
+		case u.read < u.length:
 			return clientGone
-		case u.chunked:
-			return u.sendEnd()
 		default:
 			return ok
 		}
 	}
-}
-
-// bodyMeter is a client's connection that bounds what frames a chunked body.
-type bodyMeter interface{ TookBody(n int) }
-
-// endTeller is a client's connection that knows whether a read has met its end.
-type endTeller interface{ ReadEnded() bool }
-
-// clientEnded tells whether the client closed the connection. fasthttp takes
-// that, between two chunks, for the last chunk, which would make half a body
-// look whole to the backend. Behind a last chunk nobody reads on, so the end
-// is not met there.
-func (u *upload) clientEnded() bool {
-	c, known := u.ctx.Conn().(endTeller)
-	return known && c.ReadEnded()
-}
-
-// send writes the n bytes that stand behind the room for a chunk's head.
-func (u *upload) send(buf []byte, n int) class {
-	from, to := chunkRoom, chunkRoom+n
-	if u.chunked {
-		from = chunkHead(buf[:chunkRoom], n)
-		to += copy(buf[to:], "\r\n")
-	}
-	return u.write(buf[from:to])
-}
-
-// sendEnd writes the last chunk and the trailers that came.
-func (u *upload) sendEnd() class {
-	u.ending.Store(true)
-	end := append([]byte("0\r\n"), u.trailers()...)
-	return u.write(end)
-}
-
-// trailers returns the client's trailer section without the fields that would
-// not pass in a header: some servers take the one for the other.
-func (u *upload) trailers() []byte {
-	var b fieldBlock
-	b.parse(u.ctx.Request.Header.TrailerHeader())
-	var out []byte
-	for i := range b.fields {
-		f := &b.fields[i]
-		if f.kind == plain && !(u.copied != nil && u.copied.drops(b.nameOf(f))) && !(u.rules != nil && u.rules.drops(b.nameOf(f))) {
-			out = appendField(out, b.nameOf(f), b.valueOf(f))
-		}
-	}
-	return append(out, '\r', '\n')
 }
 
 func (u *upload) write(p []byte) class {
@@ -288,6 +243,24 @@ func (u *upload) stop(client net.Conn) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// uploadConn is a client's connection that bounds what is read of a body and,
+// of a chunked one, what frames it; and tells when it would wait.
+type uploadConn interface {
+	BeginUpload(before func() error)
+	TookBody(n int)
+	EndUpload()
+}
+
+var errStopped = errors.New("nobody wants the rest of the body")
+
+// beforeRead is called when a read of the body may wait.
+func (u *upload) beforeRead() error {
+	if u.stopped.Load() {
+		return errStopped
+	}
+	return u.flush()
 }
 
 // classOfBody returns the class of an error to read a request's body.
