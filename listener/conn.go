@@ -141,6 +141,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case phaseBody:
 		return c.readBody(p)
 	case phaseTaken:
+		if c.uploading.Load() {
+			return c.readBody(p)
+		}
 		return c.stream().Read(p)
 	}
 	if c.tls != nil {
@@ -278,6 +281,15 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// CloseWrite ends what is sent to the client of a hijacked connection, which may
+// go on sending.
+func (c *Conn) CloseWrite() error {
+	if h, can := c.stream().(interface{ CloseWrite() error }); can {
+		return h.CloseWrite()
+	}
+	return nil
+}
+
 // leave takes the connection off the ledger, once.
 func (c *Conn) leave() {
 	if c.left.CompareAndSwap(false, true) {
@@ -298,9 +310,13 @@ func (c *Conn) RemoteAddr() net.Addr {
 }
 
 // SetDeadline is called by fasthttp when the connection is hijacked, and is
-// then the hijacker's to call.
+// then the hijacker's to call. Reads of an upload keep their own.
 func (c *Conn) SetDeadline(t time.Time) error {
-	if err := c.raw.SetDeadline(t); err != nil {
+	set := c.raw.SetDeadline
+	if c.uploading.Load() {
+		set = c.raw.SetWriteDeadline
+	}
+	if err := set(t); err != nil {
 		return err // fasthttp gives the hijack up
 	}
 	if c.phaseNow() < phaseTaken {

@@ -27,6 +27,8 @@
 //     bytes that fasthttp reads ahead of the handler are answered with 408
 //     here; later ones are the handler's to answer.
 //     What frames a chunked body is bounded by what it frames (overhead.go).
+//     Both hold to its end, though an answer may have begun before that and the
+//     connection been hijacked for it.
 //   - In the answer: a client that takes nothing for timeouts.body is cut off.
 //
 // A header over limits.max_header_bytes gets 431, anything that is not HTTP

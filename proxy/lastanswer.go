@@ -36,7 +36,8 @@ func (x *exchange) loseLast() {
 func (x *exchange) writeLast(c net.Conn) {
 	failed := ok
 	streamed := x.answer.body != nil
-	if err := x.writeLastTo(c); err != nil {
+	err := x.writeLastTo(c)
+	if err != nil {
 		failed = clientGone
 		if streamed && x.answer.failed != ok {
 			failed = x.answer.failed
@@ -45,14 +46,17 @@ func (x *exchange) writeLast(c net.Conn) {
 	sending := x.upload != nil
 	if x.uploading() {
 		x.upload.stop(c)
+	} else if sending && x.upload.clientFailed() {
+		failed, x.why = x.upload.result, x.upload.why // what the backend made of it follows from that
 	}
 	if streamed {
 		x.answer.release()
 	}
+	client := x.ctx.Conn() // which c hides: it can end one direction
 	x.finish(failed)
-	if sending && failed == ok {
-		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-		linger(c)
+	if sending && err == nil {
+		_ = client.SetReadDeadline(time.Now().Add(lingerTime))
+		linger(client)
 	}
 }
 

@@ -143,6 +143,27 @@ func (u *upload) run() {
 		_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
 	}
 	close(u.done)
+	if answered {
+		u.breakOff()
+	}
+}
+
+// breakOff ends the request at the backend, if the client has failed to, whose
+// answer has begun: it may wait for the rest.
+func (u *upload) breakOff() {
+	if h, can := u.conn.Conn.(interface{ CloseWrite() error }); can && u.clientFailed() {
+		_ = h.CloseWrite()
+	}
+}
+
+// clientFailed tells whether it is for the client that the body was not sent
+// to its end. It is to be asked when that has ended.
+func (u *upload) clientFailed() bool {
+	switch u.result {
+	case bodyTooLarge, bodyTimeout, bodyBroken, clientGone:
+		return !u.stopped.Load()
+	}
+	return false
 }
 
 // takeOver is called when the read of the answer has returned. From now on the
@@ -151,6 +172,7 @@ func (u *upload) run() {
 func (u *upload) takeOver() {
 	if !u.settled.CompareAndSwap(false, true) {
 		<-u.done // in a moment
+		u.breakOff()
 		return
 	}
 	if u.ending.Load() {
