@@ -27,7 +27,7 @@
 //	          dialing ───────────────────────► dead: Owner.Failed, which
 //	              │     refused, late, reset,        has the client back
 //	              │     not a 101, client gone,
-//	              │     farewell
+//	              │     farewell, Relay.Close
 //	Owner.Answer, │ 101
 //	Owner.Opened  ▼
 //	            open ──────────► leaving
@@ -36,12 +36,13 @@
 //	              │  Call.Idle,    │ that is under way
 //	              │  no answer to  │
 //	              │  Pings, a      │ both have read it and ended, or said
-//	              │  fault         │ Close; or the time is up
+//	              │  broken rule   │ Close; or the time is up
 //	              │                ▼
 //	              └──────────────► dead: Owner.Closed
 //	  both sides ended, or said Close and one ended;
 //	  one was reset, and the other has what was for it;
-//	  one ended, and the other is silent for HalfCloseIdle
+//	  one ended, and the other is silent for HalfCloseIdle;
+//	  Relay.Close
 //
 // A pair that is open may have one side that has ended and one that goes on:
 // what that one says still passes.
@@ -83,49 +84,51 @@
 //
 // # How an end travels
 //
-//	what happens        what the other side then sees, or each of them
-//	───────────────     ──────────────────────────────────────────────
-//	a side sends        the Close, as any frame. After an answer and a FIN
-//	Close               of either, FIN to both: nothing can follow
-//	a side sends FIN    everything sent before, then FIN (with TLS,
-//	                    close_notify before it); the opposite direction goes
-//	                    on until it ends too, or is silent for HalfCloseIdle
-//	a side sends RST    everything that had arrived, then RST; while bytes are
-//	                    on their way, FIN behind them. What it still says is
-//	                    dropped, and it is closed when it ends, has
-//	                    everything, or takes nothing for HalfCloseIdle
-//	close_notify        as FIN; a FIN without it is one as well, since
-//	                    WebSocket has an ending of its own
-//	breaks TLS          as RST; that side is told by an alert
-//	takes no bytes      nothing is lost: the other is not read meanwhile
-//	End, Farewell;      client: Close with that code on a frame boundary; what
-//	silent for Idle     it still sends, its Close included, reaches the
-//	(1001)              backend. If it ends without one, or the time is up,
-//	                    the backend reads the same Close from us. Then FIN to
-//	                    both
-//	breaks a rule of    both: Close with the fault's code, each behind the
-//	Guard               frame that is under way to it; nothing else passes. A
-//	                    side that is in the middle of the faulty frame reads
-//	                    its FIN. A second later, or once both have answered:
-//	                    FIN to both
-//	answers no Ping     as a fault, with 1001; a side that acknowledges nothing
-//	                    is reset
-//	Relay.Close         FIN to both, at once
-//	client ends while   backend: closed before the WebSocket began
-//	it is dialled
+// Who ends a pair, and what each side then reads (TestCloseStates holds this
+// table and the next):
+//
+//	a side's Close        the other: the Close, as any frame. After an answer and
+//	                      a FIN of either, FIN to both: nothing can follow
+//	a side's FIN          the other: everything sent before, then FIN (with TLS,
+//	                      close_notify before it); the opposite direction goes on
+//	                      until it ends too, or is silent for HalfCloseIdle. With
+//	                      TLS, close_notify without FIN is one, and so is FIN
+//	                      without it, since WebSocket has an ending of its own
+//	a side's RST          the other: everything that had arrived, then RST; while
+//	                      bytes are on their way, FIN behind them. What it still
+//	                      says is dropped, and it is closed when it ends, has
+//	                      everything, or takes nothing for HalfCloseIdle
+//	a side's TLS fails    that side: an alert. The other: as after RST
+//	a side takes nothing  nothing is lost: the other is not read meanwhile
+//	End, Farewell         client: Close with that code on a frame boundary; what
+//	                      it still sends, its Close included, reaches the backend.
+//	                      If it ends without one, or the time is up, the backend
+//	                      reads the same Close from us. Then FIN to both
+//	silence for Idle      as after End, with 1001; a second later the time is up
+//	no answer to Pings    both: Close 1001, each behind the frame that is under way
+//	                      to it. A second later, or once both have answered: FIN
+//	                      to both, or RST to a side that acknowledges nothing
+//	a broken rule         of Guard. Both: Close with the fault's code, each behind
+//	                      the frame that is under way to it; nothing else passes.
+//	                      A side that is in the middle of the faulty frame reads
+//	                      its FIN. A second later, or once both have answered: FIN
+//	                      to both
+//	Relay.Close           both: FIN, at once
+//	client's early end    while its backend is dialled. Backend: closed, before
+//	                      the WebSocket began
 //
 // And what [Summary] says of it. Code is 1005 for a Close without one, and 1006
 // where there was none:
 //
-//	what happened first          Ender       Reason              Code
-//	a side's Close               that side   "close frame"       of the Close
-//	a side's FIN                 that side   "end of stream"     1006
-//	a side's RST                 that side   "reset"             1006
-//	a side's TLS failed          that side   "tls error"         1006
-//	End, Farewell                holdfast    as ordered          as ordered
-//	silence for Idle             holdfast    "idle timeout"      1001
-//	no answer to Pings           holdfast    [ClientSilent],     1001
-//	                                         [BackendSilent]
-//	a broken rule                holdfast    of [Faults]         of [Faults]
-//	Relay.Close                  holdfast    "stopped"           1006
+//	what happened first   Ender       Reason              Code
+//	a side's Close        that side   "close frame"       of the Close
+//	a side's FIN          that side   "end of stream"     1006
+//	a side's RST          that side   "reset"             1006
+//	a side's TLS fails    that side   "tls error"         1006
+//	End, Farewell         holdfast    as ordered          as ordered
+//	silence for Idle      holdfast    "idle timeout"      1001
+//	no answer to Pings    holdfast    [ClientSilent],     1001
+//	                                  [BackendSilent]
+//	a broken rule         holdfast    of [Faults]         of [Faults]
+//	Relay.Close           holdfast    "stopped"           1006
 package relay

@@ -267,11 +267,12 @@ func (j *joint) pump(from int, early []byte) {
 			if bye := j.bye.Load(); bye != nil {
 				j.tell(1-from, bye)
 			}
-			if h, ok := dst.(interface{ CloseWrite() error }); ok {
-				_ = h.CloseWrite()
-			}
+			finish(dst)
 			j.last.Store(int64(time.Since(j.began)))
 			j.timer.Reset(j.limit())
+			if j.closed() {
+				finish(src) // nothing can follow
+			}
 			return
 		default:
 			j.broke(from)
@@ -280,8 +281,29 @@ func (j *joint) pump(from int, early []byte) {
 	}
 }
 
+// finish sends a FIN.
+func finish(c net.Conn) {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = h.CloseWrite()
+	}
+}
+
+// closed tells whether both sides have said Close.
+func (j *joint) closed() bool {
+	j.out[Client].Lock()
+	defer j.out[Client].Unlock()
+	j.out[Backend].Lock()
+	defer j.out[Backend].Unlock()
+	return j.scans[Client].Closed() && j.scans[Backend].Closed()
+}
+
 // broke ends the pair because a side was reset, and resets the other.
 func (j *joint) broke(side int) {
+	select {
+	case <-j.over:
+		return // it was our own end that it met
+	default:
+	}
 	j.note(ender(side), "reset")
 	j.broken.Store(true)
 	if c, ok := j.below[1-side].(*net.TCPConn); ok {
