@@ -80,6 +80,46 @@ pools: {arena: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
 	}
 }
 
+// No path goes around a guard, however a backend may understand it: none of
+// these reaches one.
+func TestPathsAroundGuards(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "users")
+	writeSecret(t, file, "ada:"+string(hash)+"\n")
+	backend := testkit.StartBackend(t, nil)
+	p := start(t, setup{rest: fmt.Sprintf(`routes:
+- {path: /, pool: web}
+- {path: /admin, pool: web, auth: {basic: {users_file: %q}}}
+- {path: /ip, pool: web, access: {deny: [127.0.0.1/32]}}
+- {path: /f, pool: web, auth: {forward: {url: "http://127.0.0.1:1/"}}}
+pools: {web: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
+	f := func(path string, status int) {
+		t.Helper()
+		before := backend.Requests()
+		resp, body := exchange(t, p.web, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		if resp.StatusCode != status {
+			t.Errorf("%s: %d %s, want %d", path, resp.StatusCode, body, status)
+		}
+		if n := backend.Requests() - before; n != 0 && status != http.StatusOK {
+			t.Errorf("%s reaches the backend", path)
+		}
+	}
+	f("/y?/../admin", http.StatusOK)
+	f("/admin", http.StatusUnauthorized)
+	f("/ip", http.StatusForbidden)
+	f("/f", http.StatusServiceUnavailable)
+	for _, path := range []string{
+		"/%61dmin/..;/y", "/x/../admin/..;/y", "/%61dmin/..%5cy", "/%61dmin/%5c..%5c..%5cy", "/x/../admin/index.php/..;/..;/y",
+		"/%61dmin/secret;%2f..%2f..%2fy", "/x/../admin/%2e%2e/y", `/%61dmin/..\y`, "/%69p/..;/y", "/x/../ip/%2e%2e/y", "/%66/..;/y",
+	} {
+		f(path, http.StatusBadRequest)
+	}
+}
+
 // A changed users file is taken at SIGHUP although the configuration is the
 // same, and one with a mistake is not.
 func TestUsersFileIsReloaded(t *testing.T) {

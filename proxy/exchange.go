@@ -140,8 +140,8 @@ func (x *exchange) admit() class {
 }
 
 // surely tells whether the path leads to the same route however a backend
-// decodes and cleans it. Otherwise what one route guards could be reached by
-// way of another.
+// decodes and cleans it, and does not climb. Otherwise what one route guards
+// could be reached by way of another.
 func (x *exchange) surely() bool {
 	var buf [256]byte
 	plain, ok := appendPlain(buf[:0], x.req.path)

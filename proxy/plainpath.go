@@ -1,12 +1,15 @@
 package proxy
 
-import "bytes"
-
 // appendPlain appends path as the most obliging of servers may understand it:
 // percent-encoding decoded, also of slashes; backslashes turned; parameters
-// behind a semicolon cut from each segment; empty segments joined; "." and ".."
-// resolved. A malformed escape stands for itself. ok is false if the path holds
-// an encoded NUL, which some take for its end.
+// behind a semicolon cut from each segment; empty segments and "." left out. A
+// malformed escape stands for itself.
+//
+// ok is false if the path has a segment "..", however disguised: what it takes
+// away depends on how much of the rest a server understands, so there is no
+// telling where it leads. RFC 3986, section 5.2.4, has clients resolve it before
+// they send. It is also false if the path holds an encoded NUL, which some take
+// for its end.
 func appendPlain(dst, path []byte) (plain []byte, ok bool) {
 	dst = append(dst, '/')
 	segment := len(dst)
@@ -26,7 +29,9 @@ func appendPlain(dst, path []byte) (plain []byte, ok bool) {
 		switch {
 		case c == '/' || c == '\\':
 			parameters = false
-			dst = closeSegment(dst, segment)
+			if dst, ok = closeSegment(dst, segment); !ok {
+				return dst, false
+			}
 			if dst[len(dst)-1] != '/' {
 				dst = append(dst, '/')
 			}
@@ -37,20 +42,19 @@ func appendPlain(dst, path []byte) (plain []byte, ok bool) {
 			dst = append(dst, c)
 		}
 	}
-	return closeSegment(dst, segment), true
+	return closeSegment(dst, segment)
 }
 
-// closeSegment resolves the last segment of path, which begins at that offset,
-// if it is a dot segment (RFC 3986, section 5.2.4).
-func closeSegment(path []byte, segment int) []byte {
+// closeSegment takes the last segment of path, which begins at that offset, away
+// if it is "."; ok is false if it is "..".
+func closeSegment(path []byte, segment int) (closed []byte, ok bool) {
 	switch string(path[segment:]) {
 	case ".":
-		return path[:segment]
+		return path[:segment], true
 	case "..":
-		above := bytes.LastIndexByte(path[:segment-1], '/')
-		return path[:max(above, 0)+1]
+		return path, false
 	}
-	return path
+	return path, true
 }
 
 // isPlain tells whether appendPlain would return path as it is.

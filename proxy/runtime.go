@@ -175,7 +175,7 @@ func (rt *Runtime) addRoute(r *route, hosts []string, path string) error {
 	}
 	plain, ok := appendPlain(nil, []byte(path))
 	if !ok {
-		return fmt.Errorf("add route %q: path %q holds an encoded NUL, remove it", r.name, path)
+		return fmt.Errorf("add route %q: path %q holds an encoded NUL or a segment \"..\", write it without", r.name, path)
 	}
 	return rt.plainRouter.add(r, hosts, string(plain))
 }
