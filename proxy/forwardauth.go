@@ -105,9 +105,9 @@ func (x *exchange) deliverRefusal(a *auth.Answer) {
 	resp.SetBody(a.Body)
 	x.applyRules()
 	x.refused = authDenied
+	x.closeIfUnread()
 	if !x.req.wantsWebSocket() {
 		x.bytesOut = int64(len(a.Body))
-		x.closeIfUnread()
 		x.finish(ok)
 		return
 	}

@@ -120,6 +120,7 @@ func (x *exchange) handshakeRefused(c class, result metrics.HandshakeResult) {
 	x.report(c)
 	x.route.metrics.Handshake(result, took)
 	x.bytesOut = int64(len(x.ctx.Response.Body()))
+	x.closeIfUnread() // a handshake has no body, but who breaks that rule may send one
 	x.logAccess(c.status(), took, c)
 	if x.span != nil {
 		x.endSpan(c.status(), c)
