@@ -80,7 +80,9 @@ func agrees(b []byte, prefix string) bool {
 }
 
 // parseAnnouncement reads a whole header. The source is nil if the header
-// names none: the connection is the sender's own, or it does not know.
+// names none: the connection is the sender's own, it does not know, or its
+// client has a Unix socket. To HAProxy, too, that is no address: a client
+// without one would pass by all lists of addresses.
 func parseAnnouncement(b []byte) (source net.Addr, err error) {
 	// PROXY with no family is what HAProxy sends for what it cannot name.
 	if agrees(b, signatureV2) && b[12] == byte(proxyproto.PROXY) && b[13] == byte(proxyproto.UNSPEC) {
@@ -99,7 +101,7 @@ func parseAnnouncement(b []byte) (source net.Addr, err error) {
 	case *net.UDPAddr:
 		return tcpAddr(a.AddrPort()), nil
 	case *net.UnixAddr:
-		return a, nil
+		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: no source address", errAnnouncement)
 }

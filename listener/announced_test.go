@@ -102,7 +102,9 @@ func TestAnnouncements(t *testing.T) {
 	f("version 2, local with an address", v2(0x20, 0x11, fromIPv4), none)
 	f("version 2, no family", v2(0x21, 0x00, ""), none)
 	f("version 2, no family, extensions", v2(0x21, 0x00, "\x03\x00\x01x"), none)
-	f("version 2, Unix", v2(0x21, 0x31, strings.Repeat("\x00", 216)), "invalid IP ")
+	f("version 2, Unix", v2(0x21, 0x31, strings.Repeat("\x00", 216)), none)
+	f("version 2, Unix, named", v2(0x21, 0x31, "/run/x"+strings.Repeat("\x00", 210)), none)
+	f("version 2, Unix, datagrams", v2(0x21, 0x32, strings.Repeat("\x00", 216)), none)
 	if n := meterOf("web").refused[RefusedProxyHeader].Load(); n != 0 {
 		t.Errorf("%d refused", n)
 	}
