@@ -63,10 +63,10 @@ func TestClassify(t *testing.T) {
 			}
 		}
 	}
-	f(plain, "Accept", "X-Forwarded", "X-Custom", "Connect", "Upgrade-Insecure-Requests", "Sec-WebSocket", "Cookie2", "X-Real-Ip", "T", "X")
+	f(plain, "Accept", "X-Forwarded", "X-Custom", "Connect", "Upgrade-Insecure-Requests", "Sec-WebSocket", "Cookie2", "X-Real-Ip", "Proxy-Status", "T", "X")
 	f(malformed, "X y", "X\x00", "X\x7f", "Sec-WebSocket-Key x", "Sec-WebSocket-Protocol ", "Sec-WebSocket-\x01", "X-Forwarded-For x", "X-Forwarded-\t")
 	f(endToEnd, "Authorization", "Content-Type", "Cache-Control", "Date", "Origin", "Sec-WebSocket-Key", "Set-Cookie")
-	f(hopByHop, "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Proxy-Authenticate", "Expect")
+	f(hopByHop, "Keep-Alive", "Proxy", "Proxy-Connection", "Proxy-Authorization", "Proxy-Authenticate", "Expect")
 	f(connection, "Connection")
 	f(upgrade, "Upgrade")
 	f(te, "TE")

@@ -54,6 +54,7 @@ func TestRequestHead(t *testing.T) {
 		Host: a
 		Connection: keep-alive
 		Keep-Alive: timeout=5
+		Proxy: http://evil.example/
 		Proxy-Connection: keep-alive
 		Proxy-Authorization: Basic x
 		A: 1

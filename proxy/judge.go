@@ -127,7 +127,8 @@ func isWeb(target []byte) bool {
 }
 
 // validHost tells whether host is a name, an IPv4 address or an IPv6 address
-// in brackets, with a port or without.
+// in brackets, with a port or without. A name may end in a dot, but has no empty
+// labels besides: a.. is not routed as a, yet some take it for that.
 func validHost(host []byte) bool {
 	port := -1
 	for i, c := range host {
@@ -144,7 +145,7 @@ func validHost(host []byte) bool {
 			if c < '0' || c > '9' {
 				return false
 			}
-		case !isHostByte[c]:
+		case !isHostByte[c], c == '.' && (i == 0 || host[i-1] == '.'):
 			return false
 		}
 	}

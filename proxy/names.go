@@ -57,8 +57,8 @@ func classify(name []byte) kind {
 			return endToEnd
 		}
 	case 'p':
-		if isName(name, "proxy-connection") || isName(name, "proxy-authorization") ||
-			isName(name, "proxy-authenticate") {
+		if isName(name, "proxy") || // which CGI would make HTTP_PROXY of, and its clients believe
+			isName(name, "proxy-connection") || isName(name, "proxy-authorization") || isName(name, "proxy-authenticate") {
 			return hopByHop
 		}
 	case 's':
