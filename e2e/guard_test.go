@@ -115,9 +115,53 @@ pools: {web: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
 	for _, path := range []string{
 		"/%61dmin/..;/y", "/x/../admin/..;/y", "/%61dmin/..%5cy", "/%61dmin/%5c..%5c..%5cy", "/x/../admin/index.php/..;/..;/y",
 		"/%61dmin/secret;%2f..%2f..%2fy", "/x/../admin/%2e%2e/y", `/%61dmin/..\y`, "/%69p/..;/y", "/x/../ip/%2e%2e/y", "/%66/..;/y",
+		"//cdn/admin", `/\cdn/admin`, "/;%2fx/admin", "/%2561dmin", "/admin%0a",
 	} {
 		f(path, http.StatusBadRequest)
 	}
+}
+
+// Who sends a body with a handshake that is refused, whatever for, is not
+// listened to any longer.
+func TestRefusedHandshakeWithBody(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "users")
+	writeSecret(t, file, "ada:"+string(hash)+"\n")
+	judge := startServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	backend := testkit.StartBackend(t, nil)
+	p := start(t, setup{rest: fmt.Sprintf(`routes:
+- {path: /, pool: web}
+- {path: /basic, pool: web, auth: {basic: {users_file: %q}}}
+- {path: /page, pool: web, origins: ["https://good.example"]}
+- {path: /judged, pool: web, auth: {forward: {url: "http://%s"}}}
+pools: {web: {backends: [{url: "http://%s"}]}}`, file, judge, backend.Addr)})
+	f := func(path string, status int, lines ...string) {
+		t.Helper()
+		c := testkit.DialTCP(t, p.web)
+		c.Send(get(path, append(lines, "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked")...))
+		_ = c.SetDeadline(time.Now().Add(patience))
+		chunks := []byte(strings.Repeat("1;"+strings.Repeat("e", 1000)+"\r\nx\r\n", 64))
+		for err == nil { // until it is reset
+			_, err = c.Write(chunks)
+		}
+		if os.IsTimeout(err) {
+			t.Errorf("%s: still read after %v", path, patience)
+		}
+		err = nil
+		c = testkit.DialTCP(t, p.web)
+		c.Send(get(path, append(lines, "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked")...))
+		if resp := c.ReadResponse(patience); resp.StatusCode != status || !resp.Close {
+			t.Errorf("%s: %d, closed %t; want %d, closed", path, resp.StatusCode, resp.Close, status)
+		}
+	}
+	f("/", http.StatusBadRequest)
+	f("/basic", http.StatusUnauthorized)
+	f("/page", http.StatusForbidden, "Origin: https://evil.example")
+	f("/judged", http.StatusForbidden)
 }
 
 // A changed users file is taken at SIGHUP although the configuration is the

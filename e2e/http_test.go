@@ -121,7 +121,7 @@ pools:
 		}
 	}
 	f("game.example.com", "/", 200, "game.example.com /")
-	f("GAME.Example.com:8080", "/a/../b?x=1&x=2", 200, "GAME.Example.com:8080 /a/../b?x=1&x=2")
+	f("GAME.Example.com:8080", "/a/./b?x=../1&x=2", 200, "GAME.Example.com:8080 /a/./b?x=../1&x=2")
 	f("game.example.com", "/%7Euser/a%2Fb//c;d?q=%20+", 200, "game.example.com /%7Euser/a%2Fb//c;d?q=%20+")
 	f("game.example.com", "/api/v1", 200, "other /api/v1")
 	f("game.example.com", "/api", 200, "game.example.com /api")

@@ -144,8 +144,9 @@ func (x *exchange) admit() class {
 // could be reached by way of another.
 func (x *exchange) surely() bool {
 	var buf [256]byte
-	plain, ok := appendPlain(buf[:0], x.req.path)
-	return ok && x.rt.plainRouter.find(x.req.host, plain) == x.route
+	plain, host, ok := appendPlain(buf[:0], x.req.path)
+	return ok && x.rt.plainRouter.find(x.req.host, plain) == x.route &&
+		(host == 0 || x.rt.plainRouter.find(x.req.host, plain[host:]) == x.route)
 }
 
 // takeBody keeps a short body, and refuses one that is known to be too long.

@@ -1,60 +1,108 @@
 package proxy
 
 // appendPlain appends path as the most obliging of servers may understand it:
-// percent-encoding decoded, also of slashes; backslashes turned; parameters
-// behind a semicolon cut from each segment; empty segments and "." left out. A
+// percent-encoding decoded, also of slashes and of what was encoded twice;
+// backslashes turned; parameters behind a semicolon cut from each segment, and
+// what is behind a decoded "?" or "#"; empty segments and "." left out. A
 // malformed escape stands for itself.
 //
-// ok is false if the path has a segment "..", however disguised: what it takes
-// away depends on how much of the rest a server understands, so there is no
-// telling where it leads. RFC 3986, section 5.2.4, has clients resolve it before
-// they send. It is also false if the path holds an encoded NUL, which some take
-// for its end.
-func appendPlain(dst, path []byte) (plain []byte, ok bool) {
-	dst = append(dst, '/')
-	segment := len(dst)
-	parameters := false
-	for i := 0; i < len(path); i++ {
-		c := path[i]
-		if c == '%' && i+2 < len(path) {
-			high, low := unhex(path[i+1]), unhex(path[i+2])
-			if high >= 0 && low >= 0 {
-				c = byte(high<<4 | low) // #nosec G115 -- two digits
-				i += 2
-			}
-			if c == 0 {
-				return dst, false
-			}
-		}
+// A server that understands less finds less of it: a path that leads to one
+// route as it is written, and also as it is here, leads there for every server.
+// ok is false for what that does not hold of:
+//
+//   - A segment "..", however disguised: what it takes away depends on how much
+//     of the rest is understood. RFC 3986, section 5.2.4, has clients resolve it
+//     before they send.
+//   - A slash within parameters that is encoded, or a backslash: for some the
+//     parameters end there, for others at the next plain slash.
+//   - An encoded control character: some take it for the end, others trim it.
+//
+// Where two slashes begin a path some servers read a host (RFC 3986, section
+// 4.2). For them it begins at plain[host:]; host is 0 if nothing looks like one.
+// A slash within it must be plain, too.
+func appendPlain(dst, path []byte) (plain []byte, host int, ok bool) {
+	root := len(dst)
+	p := plainPath{dst: append(dst, '/'), segment: root + 1}
+	for i, c := range path {
+		c, decoded := p.put(c)
 		switch {
-		case c == '/' || c == '\\':
-			parameters = false
-			if dst, ok = closeSegment(dst, segment); !ok {
-				return dst, false
-			}
-			if dst[len(dst)-1] != '/' {
-				dst = append(dst, '/')
-			}
-			segment = len(dst)
+		case c < ' ' || c == 0x7f:
+			return p.dst, 0, false
 		case c == ';':
-			parameters = true
-		case !parameters:
-			dst = append(dst, c)
+			p.doubtful = true
+			p.cut()
+		case decoded && (c == '?' || c == '#'):
+			p.cut()
+		case c == '/' || c == '\\':
+			if p.doubtful && (decoded || c == '\\') {
+				return p.dst, 0, false
+			}
+			p.cut()
+			if !p.close() {
+				return p.dst, 0, false
+			}
+			if p.dst[len(p.dst)-1] != '/' {
+				p.dst = append(p.dst, '/')
+			}
+			p.segment = len(p.dst)
+			p.inHost = p.host == 0 && i > 0 && p.segment == root+1
+			p.doubtful = p.inHost
 		}
 	}
-	return closeSegment(dst, segment)
+	ok = p.close()
+	return p.dst, p.host, ok
 }
 
-// closeSegment takes the last segment of path, which begins at that offset, away
-// if it is "."; ok is false if it is "..".
-func closeSegment(path []byte, segment int) (closed []byte, ok bool) {
-	switch string(path[segment:]) {
-	case ".":
-		return path[:segment], true
-	case "..":
-		return path, false
+// plainPath is a path that appendPlain is writing.
+type plainPath struct {
+	dst      []byte
+	segment  int  // where the last segment begins
+	end      int  // of what is not to be cut from it; 0: all stays
+	doubtful bool // not every server ends the segment at a slash that is not plain
+	inHost   bool // the segment may be a host
+	host     int
+}
+
+// put appends c, and returns what it has completed: itself, or the character
+// that it is the last digit of.
+func (p *plainPath) put(c byte) (last byte, decoded bool) {
+	p.dst = append(p.dst, c)
+	for {
+		n := len(p.dst)
+		if n-p.segment < 3 || p.dst[n-3] != '%' {
+			return p.dst[n-1], decoded
+		}
+		high, low := unhex(p.dst[n-2]), unhex(p.dst[n-1])
+		if high < 0 || low < 0 {
+			return p.dst[n-1], decoded
+		}
+		p.dst = append(p.dst[:n-3], byte(high<<4|low)) // #nosec G115 -- two digits
+		decoded = true
 	}
-	return path, true
+}
+
+// cut has the segment end before the last character.
+func (p *plainPath) cut() {
+	if p.end == 0 {
+		p.end = len(p.dst) - 1
+	}
+}
+
+// close ends the segment, which goes if it is "."; it is false if it is "..".
+func (p *plainPath) close() bool {
+	if p.end > 0 {
+		p.dst, p.end = p.dst[:p.end], 0
+	}
+	switch string(p.dst[p.segment:]) {
+	case ".":
+		p.dst = p.dst[:p.segment]
+	case "..":
+		return false
+	}
+	if p.inHost && len(p.dst) > p.segment {
+		p.host = len(p.dst)
+	}
+	return true
 }
 
 // isPlain tells whether appendPlain would return path as it is.

@@ -173,9 +173,9 @@ func (rt *Runtime) addRoute(r *route, hosts []string, path string) error {
 	if err := rt.router.add(r, hosts, path); err != nil {
 		return err
 	}
-	plain, ok := appendPlain(nil, []byte(path))
+	plain, _, ok := appendPlain(nil, []byte(path))
 	if !ok {
-		return fmt.Errorf("add route %q: path %q holds an encoded NUL or a segment \"..\", write it without", r.name, path)
+		return fmt.Errorf("add route %q: path %q holds a segment \"..\", an encoded control character or an encoded slash behind a semicolon, write it without", r.name, path)
 	}
 	return rt.plainRouter.add(r, hosts, string(plain))
 }
