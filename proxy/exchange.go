@@ -136,6 +136,9 @@ func (x *exchange) admit() class {
 	if x.route == nil {
 		return noRoute
 	}
+	if x.route.rewrite != nil && !x.rewrite() {
+		return badPath
+	}
 	return ok
 }
 

@@ -72,7 +72,11 @@ func (x *exchange) challenged() *localAnswer {
 func (x *exchange) answerLocally(a *localAnswer) {
 	f := x.facts()
 	target := x.req.target
-	if x.route != nil && a.to != nil {
+	switch {
+	case x.route == nil || a.to == nil:
+	case len(x.req.rewritten) > 0:
+		target = x.req.rewritten
+	default:
 		target = x.route.appendTarget(nil, target)
 	}
 	f.path, f.query, _ = bytes.Cut(target, []byte{'?'})

@@ -28,6 +28,9 @@ type request struct {
 	// absolute: the target named the host, so the Host field does not count
 	// (RFC 9112, section 3.2.2).
 	absolute bool
+	// rewritten is the target for the backend if the route rewrites it; empty
+	// otherwise.
+	rewritten []byte
 	// copied are fields for the backend; nil: none.
 	copied *copiedFields
 	// trace is whose context the backend gets; nil: that which the client sent,
@@ -40,7 +43,7 @@ func (r *request) read(ctx *fasthttp.RequestCtx, l *listenerPolicy) {
 	h := &ctx.Request.Header
 	r.fields.parse(h.RawHeaders())
 	r.method = h.Method()
-	r.copied, r.trace = nil, nil
+	r.rewritten, r.copied, r.trace = nil, nil, nil
 	r.host = h.Host()
 	r.proto = "http"
 	if ctx.IsTLS() {
@@ -92,10 +95,13 @@ func (r *request) wantsWebSocket() bool {
 func (r *request) appendHead(dst []byte, rt *route, authority []byte, f *facts, chunked, websocket bool) []byte {
 	var target [256]byte
 	h := head{
-		method: r.method, target: rt.appendTarget(target[:0], r.target),
+		method: r.method, target: r.rewritten,
 		chunked: chunked, websocket: websocket,
 		peer: r.client.peer(), trusted: r.client.trusted, proto: r.proto, public: r.host, id: r.id.bytes(), subject: r.subject,
 		copied: r.copied, trace: r.trace,
+	}
+	if len(h.target) == 0 {
+		h.target = rt.appendTarget(target[:0], r.target)
 	}
 	if len(h.target) == 0 || h.target[0] == '?' {
 		h.target = append([]byte{'/'}, h.target...) // of an absolute form without a path

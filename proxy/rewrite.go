@@ -71,3 +71,16 @@ func (rt *route) appendTarget(dst, target []byte) []byte {
 	}
 	return rt.rewrite.appendTo(dst, appendTarget(nil, target, rt.strip))
 }
+
+// rewrite fills x.req.rewritten. It is false if the new path could be read as
+// another: with ^/img and /static/ for a pattern and its replacement, /img../x
+// would climb.
+func (x *exchange) rewrite() bool {
+	x.req.rewritten = x.route.appendTarget(nil, x.req.target)
+	path, _, _ := bytes.Cut(x.req.rewritten, []byte{'?'})
+	if isPlain(path) {
+		return true
+	}
+	_, _, ok := appendPlain(nil, path)
+	return ok
+}

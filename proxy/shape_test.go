@@ -35,6 +35,31 @@ func TestRewrite(t *testing.T) {
 	f(`.*`, "/x", "*", "*")
 }
 
+// What a rewrite puts before a path, no path leaves.
+func TestRewriteCannotClimb(t *testing.T) {
+	b := testkit.StartBackend(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBody(ctx.RequestURI()) })
+	f := func(pattern, replacement, path, want string) {
+		t.Helper()
+		cfg := configOf(b.Addr)
+		cfg.Routes[0].Rewrite = &config.Rewrite{Pattern: pattern, Replacement: replacement}
+		got := start(t, cfg).exchange(t, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		if want == "" {
+			expectRefusal(t, got, "400 Bad Request", "bad_path")
+		} else if !strings.HasSuffix(got, "\r\n\r\n"+want) {
+			t.Errorf("%s → %s: got %q, want %q", pattern, replacement, got, want)
+		}
+	}
+	f("^/", "/public/", "/a/%2e?/../b", "/public/a/%2e?/../b")
+	f("^/", "/public/", "/../admin", "")
+	f("^/", "/public/", "/%2e./admin", "")
+	f("^/img", "/static/", "/img/a", "/static//a")
+	f("^/img", "/static/", "/img../a", "")
+	f("^/img", "/static/", "/img%2e%2e%2fa", "")
+	f("^/(.)-(.)/", "/$1$2/", "/a-b/c", "/ab/c")
+	f("^/(.)-(.)/", "/$1$2/", "/.-./c", "")
+	f("^/(.*)$", "/x?to=$1", "/a..", "/x?to=a..")
+}
+
 func TestTemplates(t *testing.T) {
 	known := append(append([]string(nil), config.HeaderVariables...), config.RedirectVariables...)
 	full := facts{
