@@ -8,7 +8,8 @@ import (
 // Guard is what frames must keep to. The bounds are on what the client sends;
 // that frames are well formed, and text UTF-8, is asked of both sides. Sizes
 // are those on the wire, so of compressed messages as they are compressed. The
-// zero value asks only that frames are well formed (RFC 6455, section 5).
+// zero value asks only that frames are well formed (RFC 6455, section 5), and has nothing behind a
+// side's Close pass (section 5.5.1).
 //
 // The side that breaks a rule, and the other one, read a Close; a frame whose
 // header breaks it does not reach the other side at all.

@@ -99,6 +99,30 @@ func TestGuardAgainstClient(t *testing.T) {
 	})
 }
 
+// What a side says behind its Close does not pass, at once or later; the other
+// side still says its own.
+func TestNothingFollowsClose(t *testing.T) {
+	engines(t, func(t *testing.T, r rig) {
+		for from, to := range []int{Backend, Client} {
+			j := r.join(t, func(k *Call) { k.Guard = &Guard{} })
+			conns := [2]net.Conn{Client: j.client, Backend: j.backend}
+			bye := mine(from, opClose, "\x03\xe8")
+			send(t, conns[from], append(bytes.Clone(bye), mine(from, opText, "more")...))
+			expect(t, conns[to], string(bye))
+			send(t, conns[from], mine(from, opText, "later"))
+			answer := mine(to, opClose, "\x03\xe8")
+			send(t, conns[to], append(mine(to, opText, "last"), answer...))
+			expect(t, conns[from], string(append(mine(to, opText, "last"), answer...)))
+			_ = conns[from].Close()
+			expectEnd(t, conns[to])
+			_ = conns[to].Close()
+			if s := within(t, "Closed", j.owner.closed); s.Code != 1000 || s.Frames[from] != 1 || s.Frames[to] != 2 {
+				t.Errorf("summary %+v", s)
+			}
+		}
+	})
+}
+
 // A backend that breaks one: the client reads a Close behind what was whole.
 func TestGuardAgainstBackend(t *testing.T) {
 	engines(t, func(t *testing.T, r rig) {

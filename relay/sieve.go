@@ -53,6 +53,9 @@ type sifted struct {
 // passes is a part of b or was appended to out, which is empty, and is valid
 // as long as both.
 func (v *sieve) sift(s *Scanner, b, out []byte, t *Tally, now int64) (r sifted) {
+	if v.over(s) {
+		return sifted{used: len(b)}
+	}
 	all := b
 	metered := v.metered()
 	if metered {
@@ -71,7 +74,7 @@ func (v *sieve) sift(s *Scanner, b, out []byte, t *Tally, now int64) (r sifted) 
 	i := 0              // where in b this is
 	run := 0            // b[run:i] passes behind out
 	start, cut := -1, 0 // the frame began at b[start] and behind out[:cut]; -1: earlier
-	for i < len(b) && r.fault == nil {
+	for i < len(b) && r.fault == nil && !v.over(s) {
 		var n int
 		if s.left > 0 {
 			n = int(min(uint64(len(b)-i), s.left)) // #nosec G115 -- at most len(b)
@@ -114,7 +117,10 @@ func (v *sieve) sift(s *Scanner, b, out []byte, t *Tally, now int64) (r sifted) 
 		}
 	}
 	r.used = i
-	if r.fault != nil {
+	switch {
+	case r.fault == nil && v.over(s):
+		r.used, r.wait = len(all), 0
+	case r.fault != nil:
 		r.used, r.clean = len(all), start >= 0
 		v.stopped = r.clean
 		if !r.fault.broken() {
@@ -129,6 +135,10 @@ func (v *sieve) sift(s *Scanner, b, out []byte, t *Tally, now int64) (r sifted) 
 	v.weigh(metered, r.used, now)
 	return r
 }
+
+// over tells that the side has said Close and so has nothing more to say (RFC
+// 6455, section 5.5.1). What comes all the same is dropped, and is no frame.
+func (v *sieve) over(s *Scanner) bool { return v.guard != nil && s.closed }
 
 // concat returns a with b behind it, without a copy if a is empty.
 func concat(a, b []byte) []byte {

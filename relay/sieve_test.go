@@ -17,7 +17,7 @@ const ours = uint64(0xfeedfacecafebe00)
 func refer(stream []byte, g *Guard, masked bool, rsv byte, pings uint64) (pass []byte, least int, f *Fault, frames int) {
 	var message []byte
 	var size uint64
-	inside, text, deflated, closed := false, false, false, false
+	inside, text, deflated := false, false, false
 	for b := stream; ; {
 		least = len(pass)
 		if len(b) < 2 || len(b) < headerSize(b[1]) {
@@ -132,11 +132,11 @@ func refer(stream []byte, g *Guard, masked bool, rsv byte, pings uint64) (pass [
 		if !whole {
 			return pass, least, nil, frames
 		}
-		if g != nil && op == 8 && !closed {
-			closed = true // what follows is the other side's to judge
+		if g != nil && op == 8 {
 			if len(clear) >= 2 && !validCode(binary.BigEndian.Uint16(clear)) {
 				return pass, least, faultCloseCode, frames
 			}
+			return pass, least, nil, frames // nothing follows it
 		}
 		b = b[h+int(n):]
 	}
@@ -292,6 +292,8 @@ func TestSieveFaults(t *testing.T) {
 	f(faultCloseCode, &strict, true, 0, up(0x88, "\x03\xed"))
 	f(faultCloseCode, &strict, true, 0, up(0x88, "\x00\x00no"))
 	f(nil, &strict, true, 0, up(0x88, ""))
+	f(nil, &strict, true, 0, up(0x88, "\x03\xe8"), up(0x81, "more"), up(0x88, "\x03\xed"), []byte{0xff})
+	f(nil, &strict, false, 0, frame(0x88, false, ""), frame(0x81, false, "more"))
 	f(faultFrameSize, &sized, true, 0, up(0x82, string(make([]byte, 101))))
 	f(nil, &sized, false, 0, frame(0x82, false, string(make([]byte, 101))))
 	f(faultMessageSize, &sized, true, 0, up(0x02, string(make([]byte, 100))), up(0x89, "p"), up(0x80, string(make([]byte, 51))))
