@@ -241,8 +241,8 @@ func TestStopLeavesAdminCallers(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{deadline: "100ms", rest: site(startArenas(t, 1))})
 	c := testkit.DialTCP(t, p.admin)
-	c.Send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-	c.ReadUntil(`"alive"}`, patience)
+	c.Send("POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+	c.ReadUntil("100 Continue\r\n\r\n", patience)
 	p.signal(stopSignal)
 	if code := p.wait(patience); code != 0 {
 		t.Errorf("exit code %d, want 0", code)

@@ -43,10 +43,25 @@ func Agree(a, b *Report) (all []Agreement) {
 	return all
 }
 
+// extent says which scenarios and balancers a report has.
+func (r *Report) extent() string {
+	var names []string
+	for _, s := range r.Scenarios {
+		names = append(names, s.Name)
+	}
+	if len(names) == 0 {
+		return "no scenario"
+	}
+	return strings.Join(names, " ") + " by " + strings.Join(r.Peers, " ")
+}
+
 // WriteAgreement writes how two runs compare: how many ratios agree, those that
-// do not, and all of them.
+// do not, and all of them. Two runs that have none in common cannot be compared.
 func WriteAgreement(w io.Writer, a, b *Report) error {
 	all := Agree(a, b)
+	if len(all) == 0 {
+		return fmt.Errorf("compare runs: no ratio is in both, the first has %s, the second %s; measure the same scenarios with the same balancers", a.extent(), b.extent())
+	}
 	var out strings.Builder
 	const minute = "2006-01-02 15:04 UTC"
 	fmt.Fprintf(&out, "# Two runs compared\n\n%s and %s.\n\n", a.Started.UTC().Format(minute), b.Started.UTC().Format(minute))

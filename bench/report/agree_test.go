@@ -30,6 +30,17 @@ func TestAgreement(t *testing.T) {
 	f(a, a, "5 of 5 ratios agree within 10 %", "Those that do not")
 	f(a, b, "3 of 5 ratios agree within 10 %", "")
 	f(b, a, "| pingpong | holdfast |       haproxy |  1.38 |   1.15 |      20 % |", "")
+	nothing := func(a, b *Report, want string) {
+		t.Helper()
+		var out strings.Builder
+		if err := WriteAgreement(&out, a, b); err == nil || !strings.Contains(err.Error(), want) || out.Len() > 0 {
+			t.Errorf("%v, want %q; written %q", err, want, out.String())
+		}
+	}
+	c := sample()
+	c.Scenarios, c.Runs = c.Scenarios[1:], c.Runs[6:]
+	nothing(a, c, "no ratio is in both, the first has pingpong idle by holdfast haproxy nginx, the second idle by holdfast haproxy nginx; measure the same scenarios")
+	nothing(&Report{}, c, "the first has no scenario, the second idle by")
 	if err := WriteAgreement(broken{}, a, b); err == nil {
 		t.Error("want the writer's error")
 	}

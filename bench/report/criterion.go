@@ -36,6 +36,17 @@ type Verdict struct {
 	Text string
 }
 
+// Word is what became of it: met, missed or open.
+func (v Verdict) Word() string {
+	switch {
+	case v.Met:
+		return "met"
+	case v.Open:
+		return "open"
+	}
+	return "**missed**"
+}
+
 // Verdicts judges peer by the criteria whose scenario was run.
 func (r *Report) Verdicts(peer string) []Verdict {
 	var verdicts []Verdict

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast-lb/holdfast/bench/load"
@@ -22,6 +23,9 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 	fmt.Fprintf(&b, "# Side by side, %s\n\n", r.Started.UTC().Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "%s: %d cores (%s), %d MB, Linux %s, %d descriptors a process; %d threads each.\n",
 		m.Host, m.Cores, m.CPU, m.MemoryMB, m.Kernel, m.Files, r.Threads)
+	if r.Rounds > 0 {
+		fmt.Fprintf(&b, "Rounds: %d, of %s each.\n", r.Rounds, time.Duration(r.Seconds*float64(time.Second)))
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
 		fmt.Fprintf(&b, "- %s: %s\n", name, m.Versions[name])
 	}
@@ -51,14 +55,7 @@ func (r *Report) WriteMarkdown(w io.Writer, subject string) error {
 	if verdicts := r.Verdicts(subject); len(verdicts) > 0 {
 		fmt.Fprintf(&b, "\n## Criteria for %s\n\n", subject)
 		for _, v := range verdicts {
-			mark := "MISSED"
-			switch {
-			case v.Met:
-				mark = "met"
-			case v.Open:
-				mark = "open"
-			}
-			fmt.Fprintf(&b, "- %s: %s\n", mark, v.Text)
+			fmt.Fprintf(&b, "- %s: %s\n", v.Word(), v.Text)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -79,7 +79,9 @@ type Machine struct {
 type Report struct {
 	Started   time.Time  `json:"started"`
 	Machine   Machine    `json:"machine"`
-	Threads   int        `json:"threads"` // of each balancer
+	Threads   int        `json:"threads"`           // of each balancer
+	Rounds    int        `json:"rounds,omitempty"`  // that were asked for; 0: an older file, which does not say
+	Seconds   float64    `json:"seconds,omitempty"` // measured time of one run; 0: the same
 	Peers     []string   `json:"peers"`
 	Reference string     `json:"reference"` // the peer that ratios refer to; "" for none
 	Scenarios []Scenario `json:"scenarios"`

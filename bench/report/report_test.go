@@ -83,8 +83,18 @@ func TestWriteMarkdown(t *testing.T) {
 	f("| nginx    |      failed |")
 	f("> nginx failed: it ended\n> by itself")
 	f("- met: pingpong: 1.06 of the best peer")
-	f("- MISSED: idle: 3500 B/socket")
+	f("- **missed**: idle: 3500 B/socket")
 	f("- open: idle: not measured against haproxy")
+	if strings.Contains(b.String(), "Rounds:") {
+		t.Errorf("an older file does not say how many rounds it has:\n%s", b.String())
+	}
+	newer := sample()
+	newer.Rounds, newer.Seconds = 3, 2.5
+	b.Reset()
+	if err := newer.WriteMarkdown(&b, "holdfast"); err != nil {
+		t.Fatal(err)
+	}
+	f("Rounds: 3, of 2.5s each.\n")
 	if err := sample().WriteMarkdown(broken{}, ""); err == nil {
 		t.Error("want the writer's error")
 	}

@@ -22,6 +22,7 @@ func join(reports ...*Report) *Report {
 		}
 		rounds += last
 	}
+	all.Rounds = rounds
 	return &all
 }
 
@@ -93,16 +94,12 @@ func (r *Report) wanted(s Scenario, subject string) string {
 		if c.Scenario != s.Name {
 			continue
 		}
-		word := "**missed**"
-		if r.judge(c, s, subject).Met {
-			word = "met"
-		}
 		format, against := "%.2f", " of "+c.Against
 		if c.Against == "" {
 			format, against = "%.0f", ""
 		}
 		_, bound := c.meets(0, format)
-		parts = append(parts, bound+against+": "+word)
+		parts = append(parts, bound+against+": "+r.judge(c, s, subject).Word())
 	}
 	if parts == nil {
 		return "–"

@@ -26,7 +26,7 @@ func TestSummary(t *testing.T) {
 		}
 		t.Errorf("no line of pingpong in:\n%s", out.String())
 	}
-	const pingpong = "at least 1.00 of the best peer: %; at most 1.15 of floor: **missed** |"
+	const pingpong = "at least 1.00 of the best peer: %; at most 1.15 of floor: open |"
 	wanted := func(word string) string { return strings.Replace(pingpong, "%", word, 1) }
 
 	a := sample() // 110, 100, 120; 60, 50, failed

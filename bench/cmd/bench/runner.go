@@ -46,6 +46,7 @@ type runner struct {
 func (r *runner) measure(ctx context.Context) (rep *report.Report, err error) {
 	rep = &report.Report{
 		Started: time.Now(), Machine: describe(r.programs), Threads: balancerThreads, Peers: r.peers, Reference: r.reference(),
+		Rounds: r.rounds, Seconds: r.duration.Seconds(),
 	}
 	count := backendCount
 	for _, s := range r.scenarios {
