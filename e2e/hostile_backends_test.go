@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -276,4 +278,27 @@ func TestMaskedByBackend(t *testing.T) {
 			t.Errorf("read %+v, want Close 1002", got)
 		}
 	}
+}
+
+// An answer without a length lasts as long as the connection for an HTTP/1.0
+// client, who reads a reset in place of the end where it was broken off.
+func TestCutForOldClient(t *testing.T) {
+	t.Parallel()
+	p, h := startLinked(t, "")
+	f := func(answer string, want error) {
+		t.Helper()
+		client := testkit.DialTCP(t, p.web)
+		client.Send("GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+		backend, _ := h.acceptRequest()
+		backend.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + answer)
+		client.ReadUntil("ok", patience) // or the reset may overtake it
+		backend.Close()
+		_ = client.SetReadDeadline(time.Now().Add(patience))
+		if _, err := client.R.ReadByte(); !errors.Is(err, want) {
+			t.Errorf("%q: the client reads %v, want %v", answer, err, want)
+		}
+	}
+	f("2\r\nok\r\n0\r\n\r\n", io.EOF)
+	f("2\r\nok\r\n", syscall.ECONNRESET)
+	p.awaitIdle("web")
 }

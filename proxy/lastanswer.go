@@ -3,6 +3,8 @@ package proxy
 import (
 	"net"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
 // clientPatience bounds each write of a last answer.
@@ -85,7 +87,11 @@ func (x *exchange) writeLastTo(c net.Conn) error {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	if !chunked {
-		return a.copyTo(write, (*buf)[:copySize])
+		err := a.copyTo(write, (*buf)[:copySize])
+		if a.length < 0 && a.failed == cut {
+			x.breakOff()
+		}
+		return err
 	}
 	err := a.copyTo(func(p []byte) error {
 		at := chunkHead((*buf)[:chunkRoom], len(p))
@@ -97,4 +103,15 @@ func (x *exchange) writeLastTo(c net.Conn) error {
 		return err
 	}
 	return write(append([]byte("0\r\n"), h.TrailerHeader()...))
+}
+
+// breakOff resets the client's connection, whose end would make an answer whole
+// that lasts as long as it.
+func (x *exchange) breakOff() {
+	if c, ok := x.ctx.Conn().(detacher); ok {
+		if fd, release, err := c.Detach(); err == nil {
+			sys.CloseReset(fd)
+			release()
+		}
+	}
 }
