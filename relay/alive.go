@@ -33,6 +33,7 @@ type vital struct {
 	asked  uint8 // Pings since heard
 	number uint8 // of the last one
 	wanted bool  // a Ping waits for the end of a frame
+	behind bool  // there were bytes that it had not acknowledged when last looked at
 }
 
 // newWatch returns the watch of a call, nil if it needs none.
@@ -68,6 +69,12 @@ func (w *watch) heard(from int, now int64) bool {
 	if v := w.vitals[from]; v != nil {
 		v.heard = now
 	}
+	return w.counts(from)
+}
+
+// counts tells whether what a side has sent since it was last asked counts
+// against the idle timeout.
+func (w *watch) counts(from int) bool {
 	if w.every == 0 {
 		return true
 	}
@@ -98,12 +105,15 @@ func (l *loop) tend(p *pair) {
 
 // feel looks after one side that may be silent. The first Ping comes when it
 // has been silent for an interval, and it is given up before a second one is
-// over, so that whoever vanished is missed within two.
+// over, so that whoever vanished is missed within two. A side that is not read
+// now, since the other one takes nothing or it is above its rate, has said
+// something that nobody knows, an answer maybe: it is given up only if its host
+// acknowledges nothing either.
 func (l *loop) feel(p *pair, side int) {
 	w, e := p.watch, &p.ends[side]
 	v := w.vitals[side]
 	if v.heard+w.every > l.now {
-		v.asked, v.next = 0, v.heard+w.every
+		v.asked, v.wanted, v.next = 0, false, v.heard+w.every
 		return
 	}
 	if e.eof || e.shut {
@@ -111,17 +121,26 @@ func (l *loop) feel(p *pair, side int) {
 		return
 	}
 	v.next = l.now + max(1, w.every*7/16)
-	acked := sys.Acked(int(e.fd))
-	moves := acked != v.acked
-	v.acked = acked
-	switch unsent := sys.Unsent(int(e.fd)) > 0; {
+	acked, unsent := sys.Acked(int(e.fd)), sys.Unsent(int(e.fd)) > 0
+	moves, behind := acked != v.acked, v.behind
+	v.acked, v.behind = acked, unsent
+	stuck := unsent && behind && !moves
+	unread := e.readable || side == Client && w.waits()
+	switch {
 	case v.asked < 2:
 		v.asked++
-		l.ping(p, side)
-	case unsent && moves:
-		// It is still taking what was sent before the Ping.
-	case v.wanted && !unsent:
+		if !unread {
+			l.ping(p, side)
+		} else if !unsent { // otherwise its host has something to acknowledge
+			l.ping(p, side)
+			v.sent = 0 // the answer waits here: it tells no round-trip time
+		}
+	case moves && (unsent || behind):
+		// It is still taking what was sent before the Ping, or was a moment ago.
+	case v.wanted && !stuck:
 		// A frame in the way keeps the Ping from it.
+	case unread && !(stuck && sys.Deaf(int(e.fd))):
+		v.asked, v.heard, v.next = 0, l.now, l.now+w.every
 	default:
 		l.sever(p, faultSilent[side])
 		if unsent {
@@ -131,15 +150,32 @@ func (l *loop) feel(p *pair, side int) {
 }
 
 // ping sends a Ping to a side, or has pump do it at the end of the frame that
-// is in the way.
+// is in the way. Behind a Close, and in what a fault has cut, nothing is said.
 func (l *loop) ping(p *pair, side int) {
-	v, src := p.watch.vitals[side], &p.ends[1-side]
-	if v.wanted = !src.scan.Boundary(); v.wanted || src.scan.Closed() || p.ends[side].shut {
+	v, e, src := p.watch.vitals[side], &p.ends[side], &p.ends[1-side]
+	late := v.wanted
+	v.wanted = false
+	switch {
+	case p.state != open || e.eof || e.shut || src.scan.Closed():
 		return
+	case !src.scan.Boundary():
+		v.wanted = true
+		return
+	}
+	if late { // it has had no time to answer yet
+		v.asked, v.next = 1, l.now+max(1, p.watch.every*7/16)
 	}
 	v.number++
 	v.sent = int64(time.Since(l.began))
 	l.say(p, side, appendPing(l.out[:0], side, p.watch.sieves[side].pings|uint64(v.number)))
+}
+
+// remind sends a side the Ping that has waited for the end of a frame, if that
+// has come.
+func (l *loop) remind(p *pair, side int) {
+	if v := p.watch.vitals[side]; v != nil && v.wanted {
+		l.ping(p, side)
+	}
 }
 
 // ponged takes note that a side has answered the Ping of that number.
@@ -161,11 +197,15 @@ func (l *loop) resume(p *pair) bool {
 		return true
 	}
 	if w.held(l.now) {
+		l.sooner(p, w.excess.until)
 		return false
 	}
 	rest := w.excess.rest
 	w.excess.rest = nil
 	b, f := l.follow(p, Client, rest)
+	if len(w.excess.rest) < len(rest) && w.counts(Client) {
+		p.last = l.now
+	}
 	if len(b) > 0 && !p.ends[Backend].gone {
 		l.deliver(p, Backend, b)
 	}
@@ -174,6 +214,7 @@ func (l *loop) resume(p *pair) bool {
 		l.sever(p, f)
 		return false
 	}
+	l.remind(p, Backend)
 	return !w.waits() && len(p.ends[Backend].pend) == 0
 }
 
@@ -197,6 +238,9 @@ func (l *loop) sift(p *pair, from int, b []byte, t *Tally) ([]byte, *Fault) {
 		x.rest = append(l.spare(), b[r.used:]...)
 		x.until = l.now + max(1, (r.wait+int64(time.Millisecond)-1)/int64(time.Millisecond))
 		l.sooner(p, x.until)
+		if v := w.vitals[from]; v != nil {
+			v.sent = 0 // an answer may wait here
+		}
 	}
 	if to := &p.ends[1-from]; r.fault != nil && !r.clean {
 		to.telling, to.told = true, true // in the middle of a frame nothing can be said

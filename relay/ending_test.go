@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,12 +12,12 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// flood has a side write zeroes until it is closed, and returns once the relay
+// flood has a side send frames until it is closed, and returns once the relay
 // takes no more of them.
 func (r rig) flood(t *testing.T, c *peer, from int) {
 	t.Helper()
 	go func() {
-		for chunk := make([]byte, 64<<10); ; {
+		for chunk := mine(from, opBinary, strings.Repeat("x", 64<<10)); ; {
 			if _, err := c.Write(chunk); err != nil {
 				return
 			}
@@ -163,5 +164,45 @@ func TestResetMetByAMessage(t *testing.T) {
 			t.Errorf("summary %+v", s)
 		}
 		expectEnd(t, j.client)
+	})
+}
+
+// A backend dies of our farewell, after its client's answer: that is an end like
+// any other, at once.
+func TestResetWhileLeaving(t *testing.T) {
+	loops(t, func(t *testing.T, r rig) {
+		j := r.join(t, nil)
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() { done <- r.Farewell(ctx, 1001, "bye") }()
+		expectClose(t, j.client, Client, &Fault{1001, "bye"})
+		answer := mine(Client, opClose, "\x03\xe9")
+		send(t, j.client, answer)
+		expect(t, j.backend, string(answer))
+		j.backend.reset()
+		expectEnd(t, j.client)
+		if err := within(t, "Farewell", done); err != nil || r.Stats().Cut != 0 {
+			t.Fatalf("%d pairs were cut, error %v", r.Stats().Cut, err)
+		}
+		if s := within(t, "Closed", j.owner.closed); s.Reason != "bye" || s.Ender != ByHoldfast {
+			t.Fatalf("summary %+v", s)
+		}
+	})
+}
+
+// A pair that is ending since a side was reset is not given more time by an
+// order to end.
+func TestAnOrderGivesADyingPairNoTime(t *testing.T) {
+	t.Parallel()
+	loops(t, func(t *testing.T, r rig) {
+		id := NewID()
+		j := r.join(t, func(k *Call) { k.ID = id })
+		r.flood(t, j.backend, Backend)
+		j.backend.reset()
+		r.End(id, 1001, "bye", time.Minute)
+		if s := within(t, "Closed", j.owner.closed); s.Ender != ByBackend || s.Reason != "reset" {
+			t.Fatalf("summary %+v", s)
+		}
 	})
 }

@@ -49,11 +49,21 @@ func (l *loop) sever(p *pair, f *Fault) {
 	l.again(p)
 }
 
-// part has an open pair leave, until due at the latest.
+// part has an open pair leave, until due at the latest: one that was ending
+// keeps its time.
 func (l *loop) part(p *pair, f *Fault, due int64) {
+	switch {
+	case p.dying:
+		due = min(due, p.deadline)
+	case p.halfGone():
+		due = min(due, l.now+p.limit())
+	}
 	p.state, p.fault, p.deadline = leaving, f, due
 	p.note(ByHoldfast, f.Reason)
 	l.rearm(p, due)
+	if w := p.watch; w != nil && w.waits() {
+		l.sooner(p, w.excess.until)
+	}
 }
 
 // tell has a side read the Close of a pair that is leaving: at once, or
@@ -75,13 +85,17 @@ func (l *loop) tell(p *pair, to int) {
 		dst.told = true // the frame has no end
 	}
 	if w := p.watch; w != nil {
-		// Of what waits nothing passes any more.
+		// Of what waits nothing passes any more but the rest of the frame in
+		// the way, with the Close behind it.
 		var t Tally
 		w.sieves[1-to].follow(&src.scan, nil, &t)
 		if to == Backend && w.waits() {
-			src.scan.Scan(w.excess.rest, &t)
-			l.recycle(w.excess.rest)
+			rest := w.excess.rest
 			w.excess.rest = nil
+			if b := l.parting(p, Client, rest, &t); len(b) > 0 {
+				l.say(p, to, b)
+			}
+			l.recycle(rest)
 		}
 		src.frames += t.Total()
 		l.tally(1-to, &t)
@@ -129,7 +143,10 @@ func (l *loop) parting(p *pair, from int, b []byte, t *Tally) []byte {
 func (p *pair) parted() bool {
 	for side := range p.ends {
 		e := &p.ends[side]
-		if !e.told || len(e.pend) > 0 || !e.eof && !e.gone && !e.scan.Closed() {
+		if e.gone {
+			continue
+		}
+		if !e.told || len(e.pend) > 0 || !e.eof && !e.scan.Closed() {
 			return false
 		}
 	}

@@ -124,7 +124,7 @@ func (p *pair) callAt() (due int64) {
 				sooner(v.next)
 			}
 		}
-		if w.waits() {
+		if w.waits() && len(p.ends[Backend].pend) == 0 { // until then it waits for that
 			sooner(w.excess.until)
 		}
 	}

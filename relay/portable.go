@@ -20,8 +20,9 @@ import (
 // blocking reads and writes. It is meant for development; what is fast is the
 // loop. Four things it does otherwise: a client that leaves during the handshake
 // is noticed by its end only, a reset drops what was on its way, a farewell lets
-// handshakes run to their own deadlines, and a side that takes what was sent
-// before a Ping too slowly is not told from one that is silent.
+// handshakes run to their own deadlines, a side that takes what was sent before
+// a Ping too slowly is not told from one that is silent, and one that is not
+// read is taken to be alive.
 type portable struct {
 	mu     sync.Mutex // guards joints, bye
 	joints map[uint64]*joint
@@ -93,6 +94,7 @@ type joint struct {
 	frames [2]atomic.Uint64
 	eof    [2]atomic.Bool
 	broken atomic.Bool
+	reads  [2]atomic.Bool // pump waits for that side to send something
 
 	noteOnce sync.Once
 	ender    Ender
@@ -253,7 +255,9 @@ func (j *joint) pump(from int, early []byte) {
 	}
 	buf := make([]byte, 32<<10)
 	for {
+		j.reads[from].Store(true)
 		n, err := src.Read(buf)
+		j.reads[from].Store(false)
 		if n > 0 {
 			if !j.pass(from, buf[:n]) {
 				return

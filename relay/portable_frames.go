@@ -37,7 +37,8 @@ func (j *joint) forward(from int, b []byte) (used int, wait time.Duration, f *Fa
 	j.out[to].Lock()
 	defer j.out[to].Unlock()
 	var t Tally
-	used = len(b)
+	whole := len(b)
+	used = whole
 	data := true
 	if f := j.bye.Load(); f != nil && (to == Client || j.severed.Load()) {
 		j.tellNow(to, f)
@@ -69,8 +70,14 @@ func (j *joint) forward(from int, b []byte) (used int, wait time.Duration, f *Fa
 	if len(b) > 0 {
 		_, err = j.conns[to].Write(b)
 	}
-	if f != nil {
+	switch {
+	case f != nil:
 		j.tellNow(to, j.part(f)) // before anything else can be said
+	case j.vitals[to].wanted.Load():
+		j.ping(to)
+	}
+	if used < whole {
+		j.vitals[from].sent.Store(0) // an answer may wait here
 	}
 	return used, wait, f, err
 }
@@ -187,7 +194,8 @@ func (j *joint) watch(c *Call, head []byte) {
 // the pair began.
 type pulse struct {
 	timer  *time.Timer
-	asked  int // Pings since heard; the timer's
+	asked  atomic.Int32 // Pings since heard
+	wanted atomic.Bool  // a Ping waits for the end of a frame
 	heard  atomic.Int64
 	sent   atomic.Int64 // the last Ping; 0: it is answered
 	number atomic.Uint32
@@ -230,27 +238,53 @@ func (j *joint) heard(from int, now time.Duration) {
 // feel is called by a timer when a side may have been silent for too long.
 func (j *joint) feel(side int) {
 	p := &j.vitals[side]
-	silent := time.Since(j.began) - time.Duration(p.heard.Load())
+	now := time.Since(j.began)
+	silent := now - time.Duration(p.heard.Load())
 	switch {
 	case j.eof[side].Load() || j.bye.Load() != nil:
 		return
 	case silent < j.every:
-		p.asked = 0
+		p.asked.Store(0)
+		p.wanted.Store(false)
 		p.timer.Reset(j.every - silent)
 		return
-	case p.asked == 2:
+	case p.asked.Load() < 2:
+		p.asked.Add(1)
+	case !j.reads[side].Load():
+		// It may have answered.
+		p.heard.Store(int64(now))
+		p.sent.Store(0)
+		p.asked.Store(0)
+		p.timer.Reset(j.every)
+		return
+	case !p.wanted.Load():
 		j.sever(faultSilent[side])
 		return
 	}
-	p.asked++
 	p.timer.Reset(j.every * 7 / 16)
-	if !j.out[side].TryLock() {
-		return // it takes nothing
+	if j.out[side].TryLock() { // otherwise it takes nothing
+		j.ping(side)
+		j.out[side].Unlock()
 	}
-	defer j.out[side].Unlock()
-	if scan := &j.scans[1-side]; scan.Boundary() && !scan.Closed() && !j.telling[side] {
-		number := p.number.Add(1)
-		p.sent.Store(int64(time.Since(j.began)))
-		_, _ = j.conns[side].Write(appendPing(nil, side, j.sieves[side].pings|uint64(number&0xff)))
+}
+
+// ping sends a Ping to a side, of which out is held, or has forward do it at
+// the end of the frame that is in the way.
+func (j *joint) ping(side int) {
+	p, scan := &j.vitals[side], &j.scans[1-side]
+	late := p.wanted.Swap(false)
+	switch {
+	case j.bye.Load() != nil || j.telling[side] || scan.Closed():
+		return
+	case !scan.Boundary():
+		p.wanted.Store(true)
+		return
 	}
+	if late { // it has had no time to answer yet
+		p.asked.Store(1)
+		p.timer.Reset(j.every * 7 / 16)
+	}
+	number := p.number.Add(1)
+	p.sent.Store(int64(time.Since(j.began)))
+	_, _ = j.conns[side].Write(appendPing(nil, side, j.sieves[side].pings|uint64(number&0xff)))
 }

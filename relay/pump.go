@@ -89,16 +89,12 @@ func (l *loop) pump(p *pair, from int) bool {
 		if len(b) > 0 {
 			l.deliver(p, to, b)
 		}
-		switch w := p.watch; {
-		case f != nil:
+		if f != nil {
 			l.sever(p, f)
-		case w == nil:
-		case w.waits():
-			return true
-		case w.vitals[to] != nil && w.vitals[to].wanted:
-			l.ping(p, to)
+		} else if p.watch != nil {
+			l.remind(p, to)
 		}
-		if !dst.takes() {
+		if !dst.takes() || p.watch != nil && p.watch.waits() {
 			return true
 		}
 	}

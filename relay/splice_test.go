@@ -20,6 +20,15 @@ import (
 )
 
 func init() {
+	askedOfLoop = func(e engine, id uint64, side int) (n int, waits, ok bool) {
+		e.(*loop).ask(func(l *loop) {
+			if p := l.table.find(id); p != nil {
+				v := p.watch.vitals[side]
+				n, waits, ok = int(v.asked), v.wanted, true
+			}
+		})
+		return n, waits, ok
+	}
 	spliceAll = func(r *Relay) {
 		for _, e := range r.engines {
 			e.(*loop).ask(func(l *loop) { l.bulk = 1 })

@@ -101,3 +101,16 @@ func shout(c net.Conn) {
 		}
 	}
 }
+
+// What a client has sent above its rate calls nobody while its backend takes
+// nothing: that would be in vain.
+func TestNoCallsForWhatCannotPass(t *testing.T) {
+	p := &pair{watch: &watch{excess: &excess{rest: []byte("more"), until: 1000}}}
+	if due := p.callAt(); due != 1000 {
+		t.Errorf("called at %d, it may pass at 1000", due)
+	}
+	p.ends[Backend].pend = []byte("not taken yet")
+	if due := p.callAt(); due != 0 {
+		t.Errorf("called at %d, which is in vain", due)
+	}
+}

@@ -78,7 +78,8 @@ func dialFrom(name, addr string) (c net.Conn, err error) {
 var setns = map[string]uintptr{"amd64": 308, "arm64": 268}[runtime.GOARCH]
 
 // A client whose network vanishes, with data on its way to it or without, is
-// found within two intervals, and the backend is told.
+// found within two intervals, and the backend is told; and one that nobody reads
+// at that time, since its backend takes nothing.
 func TestVanishedNetwork(t *testing.T) {
 	const every = time.Second
 	name := namespace(t)
@@ -93,8 +94,9 @@ func TestVanishedNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer front.Close()
+	var unread joined
 	var js []joined
-	for range 2 {
+	for i := range 3 {
 		accepted := make(chan net.Conn, 1)
 		go func() {
 			if c, err := front.Accept(); err == nil {
@@ -122,7 +124,13 @@ func TestVanishedNetwork(t *testing.T) {
 		send(t, bc, []byte(switching))
 		expect(t, c, switching)
 		within(t, "Opened", o.opened)
-		js = append(js, joined{&peer{Conn: c, tcp: c.(*net.TCPConn)}, bc, o})
+		j := joined{&peer{Conn: c, tcp: c.(*net.TCPConn)}, bc, o}
+		if i == 0 { // it is not read from now on
+			unread = j
+			r.flood(t, j.client, Client)
+		} else {
+			js = append(js, j)
+		}
 	}
 	if out, err := exec.Command("ip", "-n", name, "link", "set", "inner", "down").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -151,8 +159,12 @@ func TestVanishedNetwork(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, j := range js {
-		if s := within(t, "Closed", j.owner.closed); s.Reason != ClientSilent || s.Ender != ByHoldfast {
+	for _, j := range append(js, unread) {
+		s := within(t, "Closed", j.owner.closed)
+		if took := time.Since(began); took > 2*every+lastWords+3*time.Second {
+			t.Errorf("a pair ended after %v", took)
+		}
+		if s.Reason != ClientSilent || s.Ender != ByHoldfast {
 			t.Errorf("summary %+v", s)
 		}
 	}

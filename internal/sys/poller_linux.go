@@ -199,6 +199,15 @@ func Acked(fd int) uint64 {
 	return info.Bytes_acked
 }
 
+// Deaf tells whether the host at the other end of a TCP socket has stopped to
+// acknowledge: what it was sent was sent again and is still not acknowledged,
+// or a second probe of its full buffer is out. A host whose process does not
+// read answers those.
+func Deaf(fd int) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && (info.Retransmits > 0 || info.Probes > 1)
+}
+
 // Unsent returns the bytes that a socket was given to send and its peer has
 // not acknowledged.
 func Unsent(fd int) int {
