@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -10,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,11 +81,66 @@ type speaker struct {
 	heard   chan struct{} // closed at the other's Close, or the end
 	stop    atomic.Bool   // Holdfast has said Close
 	ordered *atomic.Bool  // the conversation ends before they are all said
+	scene   *scene        // nil: none
+}
+
+const nobody = -1
+
+// scene is what interrupts a conversation: both sides fall silent, one of them
+// in the middle of a frame, until Holdfast wants to send the other one a Ping;
+// and then one of them may break a rule.
+type scene struct {
+	at     int  // after so many frames, between two messages
+	half   int  // the side in the middle of a frame, or nobody
+	faulty int  // the side that breaks a rule, or nobody
+	text   bool // in the text of that frame; otherwise with a frame behind it
+	here   sync.WaitGroup
+	goOn   chan struct{}
+}
+
+var (
+	faultyText  = strings.Repeat("x", 1500) + "\xff" + strings.Repeat("x", 499)
+	faultyFrame = "\x83\x00"
+)
+
+// play is a side's part in its scene, and returns how many frames of the script
+// it has said.
+func (s *speaker) play(script *script, rng *rand.Rand, write func([]byte) error) (n int, err error) {
+	var rest []byte
+	if s.side == s.scene.half {
+		f := wireFrame{0x80 | opText, s.side == Client, faultyText}
+		if !s.scene.text {
+			f, n = script.next(), 1
+		}
+		b := f.append(nil)
+		k := 1 + rng.IntN(len(b)/2+1)
+		if err := write(b[:k]); err != nil {
+			return n, err
+		}
+		rest = b[k:]
+	}
+	if s.side == s.scene.faulty && !s.scene.text {
+		rest = append(rest, faultyFrame...)
+	}
+	s.scene.here.Done()
+	select {
+	case <-s.scene.goOn:
+	case <-s.heard:
+	}
+	time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+	return n, write(rest)
 }
 
 // say sends the frames of the script, cut anywhere, and then a Close. Between
 // two of them it answers Pings.
 func (s *speaker) say() error {
+	defer func() { _ = s.CloseWrite() }()
+	played := s.scene == nil
+	defer func() {
+		if !played {
+			s.scene.here.Done()
+		}
+	}()
 	script := newScript(s.seed, s.side)
 	rng := rand.New(rand.NewPCG(s.seed, 99))
 	var b []byte
@@ -106,9 +161,18 @@ func (s *speaker) say() error {
 			time.Sleep(time.Millisecond)
 			continue
 		}
+		due := func() bool { return !played && i >= s.scene.at && !script.inside }
+		if due() {
+			played = true
+			n, err := s.play(script, rng, write)
+			if i += n; err != nil {
+				return err
+			}
+			continue
+		}
 		b = b[:0]
 		for range 1 + rng.IntN(60) {
-			if i == s.n {
+			if i == s.n || due() {
 				break
 			}
 			b = script.next().append(b)
@@ -160,15 +224,39 @@ func (s *speaker) behind(n int) bool {
 }
 
 // hear reads what the other side says, holds it against its script, and returns
-// how much of it came before the Close.
+// how much of it came before the Close, behind which there is nothing.
 func (s *speaker) hear() (n int, err error) {
+	r := bufio.NewReaderSize(s, 64<<10)
+	if n, err = s.listen(r); err != nil {
+		return n, err
+	}
+	_ = s.SetReadDeadline(time.Now().Add(time.Minute))
+	if b, _ := io.ReadAll(r); len(b) > 0 {
+		return n, fmt.Errorf("frame %d: a Close, and behind it %x", n, b)
+	}
+	return n, nil
+}
+
+func (s *speaker) listen(r *bufio.Reader) (n int, err error) {
 	defer close(s.heard)
 	script := newScript(s.seed, 1-s.side)
-	r := bufio.NewReaderSize(s, 64<<10)
+	next := func() wireFrame {
+		if sc := s.scene; sc != nil && sc.text && sc.faulty == 1-s.side && n >= sc.at && !script.inside {
+			return wireFrame{0x80 | opText, s.side == Backend, faultyText}
+		}
+		return script.next()
+	}
 	for {
 		_ = s.SetReadDeadline(time.Now().Add(time.Minute))
 		got, err := nextFrame(r)
 		if err != nil {
+			if got.op == 0 {
+				return n, err
+			}
+			// The beginning of a frame, and nothing else.
+			if want := next(); got.op != want.op || !strings.HasPrefix(want.payload, got.payload) {
+				return n, fmt.Errorf("frame %d: %x %q, a part of which is not of %x %.40q (%w)", n, got.op, got.payload, want.op, want.payload, errForeign)
+			}
 			return n, err
 		}
 		if got.masked != (s.side == Backend) {
@@ -180,14 +268,15 @@ func (s *speaker) hear() (n int, err error) {
 			continue
 		case got.op == 0x80|opClose:
 			code := binary.BigEndian.Uint16([]byte(got.payload))
-			ours := s.ordered.Load() || code == 1001
-			if code != 1000 && code != 1001 || n < s.n && !ours {
+			faulty := s.scene != nil && s.scene.faulty != nobody && (code == 1002 || code == 1007)
+			ours := s.ordered.Load() || code == 1001 || faulty
+			if code != 1000 && code != 1001 && !faulty || n < s.n && !ours {
 				return n, fmt.Errorf("Close %x after %d frames of %d", got.payload, n, s.n)
 			}
 			s.stop.Store(ours)
 			return n, nil
 		}
-		if want := script.next(); got != want {
+		if want := next(); got != want || want.payload == faultyText {
 			return n, fmt.Errorf("frame %d: %x %.40q, want %x %.40q", n, got.op, got.payload, want.op, want.payload)
 		}
 		n++
@@ -195,7 +284,11 @@ func (s *speaker) hear() (n int, err error) {
 	}
 }
 
-// nextFrame is readFrame for a stream.
+// errForeign is a frame that holds what its sender has not said.
+var errForeign = errors.New("bytes of somebody else")
+
+// nextFrame is readFrame for a stream, and returns what came of a frame that
+// does not end.
 func nextFrame(r *bufio.Reader) (f wireFrame, err error) {
 	h, err := r.Peek(2)
 	if err != nil {
@@ -218,20 +311,23 @@ func nextFrame(r *bufio.Reader) (f wireFrame, err error) {
 	}
 	_, _ = r.Discard(len(h))
 	b := make([]byte, size)
-	if _, err = io.ReadFull(r, b); err == nil && f.masked {
+	n, err := io.ReadFull(r, b)
+	if f.masked {
 		for i := range b {
 			b[i] ^= key[i&3]
 		}
 	}
-	f.payload = string(bytes.Clone(b))
+	f.payload = string(b[:n])
 	return f, err
 }
 
 // Both sides talk at once, in random frames cut anywhere; silences bring Pings
-// of ours, in the middle of a frame or between two, and half of the
-// conversations end with a Close of ours at any time. What each hears is what
-// the other has said, frame by frame, up to the Close, with nothing but whole
-// Pings between. -frames 10000000 takes minutes.
+// of ours, in the middle of a frame or between two, and most of the
+// conversations end with a Close of ours at any time: ordered, or since a rule
+// was broken; and a client may be above its rate then, or a Ping be due. What
+// each hears is what the other has said, frame by frame, up to the Close, with
+// nothing but whole Pings between and nothing behind; or up to where it was cut.
+// -frames 10000000 takes minutes.
 func TestRandomConversations(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
@@ -264,6 +360,9 @@ func TestRandomConversations(t *testing.T) {
 	})
 }
 
+// endings is how many ways there are for a conversation to end.
+const endings = 6
+
 // converse has one conversation of n frames each way, and returns how many were
 // heard and how many Pings were answered.
 func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err error) {
@@ -274,11 +373,29 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 	}
 	var ordered atomic.Bool
 	id := NewID()
+	var guard *Guard
+	if kind := seed / endings % 3; kind > 0 {
+		guard = &Guard{MaxMessage: 1 << 20, UTF8: kind == 1}
+	}
+	sc := &scene{at: rng.IntN(n), half: rng.IntN(2), faulty: nobody, goOn: make(chan struct{})}
+	switch seed % endings {
+	case 0, 1: // said by both, and ordered at any time
+		sc = nil
+	case 2: // ordered while a Ping waits
+		sc.half = Backend
+	case 3: // the frame in the middle of which a Ping waits breaks a rule
+		guard = &Guard{UTF8: true}
+		sc.faulty, sc.text = sc.half, true
+	case 4: // the other side does
+		guard = &Guard{}
+		sc.faulty = 1 - sc.half
+	case 5: // a backend breaks one whose client is above its rate
+		guard = &Guard{Throttle: true, Bytes: Rate{200_000, 4_000}}
+		sc.half, sc.faulty = nobody, Backend
+		close(sc.goOn)
+	}
 	j := r.join(t, func(k *Call) {
-		k.ID, k.Ping, k.PingBackend = id, every, true
-		if seed%3 > 0 {
-			k.Guard = &Guard{MaxMessage: 1 << 20, UTF8: seed%3 == 1}
-		}
+		k.ID, k.Ping, k.PingBackend, k.Guard = id, every, true, guard
 	})
 	defer j.client.Close()
 	defer j.backend.Close()
@@ -287,21 +404,35 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 	var all sync.WaitGroup
 	var total [2]int
 	for side, p := range []*peer{j.client, j.backend} {
-		s := &speaker{peer: p, side: side, seed: seed, n: n, pings: make(chan string, 1000), heard: make(chan struct{}), ordered: &ordered}
-		if rng.IntN(4) == 0 {
+		s := &speaker{peer: p, side: side, seed: seed, n: n, pings: make(chan string, 1000), heard: make(chan struct{}), ordered: &ordered, scene: sc}
+		if sc == nil && rng.IntN(4) == 0 {
 			s.pause = every * 5 / 4
 		}
 		sides[side] = s
+	}
+	order := func() {
+		ordered.Store(true)
+		r.End(id, 1001, "that is enough", 10*time.Second)
+	}
+	if sc != nil {
+		sc.here.Add(2)
 	}
 	for side, s := range sides {
 		s.other = sides[1-side]
 		all.Go(func() { said[side] = s.say() })
 		all.Go(func() { total[side], listened[side] = s.hear() })
 	}
-	if seed%2 == 0 {
+	switch {
+	case seed%endings == 1:
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
-		ordered.Store(true)
-		r.End(id, 1001, "that is enough", 10*time.Second)
+		order()
+	case sc != nil && sc.half != nobody:
+		sc.here.Wait()
+		r.awaitPing(id, 1-sc.half, 2*every)
+		if seed%endings == 2 {
+			order()
+		}
+		close(sc.goOn)
 	}
 	all.Wait()
 	_, _ = j.client.Close(), j.backend.Close()
@@ -309,7 +440,7 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 	// After an order, and where a pause may have been taken for a silence, since
 	// the machine is busy, what is left at the end may be cut; what was heard is
 	// right all the same.
-	loose := ordered.Load() || sides[0].pause+sides[1].pause > 0
+	loose := ordered.Load() || sc != nil || sides[0].pause+sides[1].pause > 0
 	for side := range sides {
 		switch {
 		case listened[side] != nil && !(loose && lost(listened[side])):
@@ -319,6 +450,16 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 		}
 	}
 	return total[0] + total[1], len(j.owner.trips), err
+}
+
+// awaitPing waits until a Ping to a side waits for the end of a frame, for a
+// while at most: the pair may have ended.
+func (r rig) awaitPing(id uint64, side int, most time.Duration) {
+	for began := time.Now(); time.Since(began) < most; time.Sleep(5 * time.Millisecond) {
+		if _, waits, ok := r.askedOf(id, side); waits || !ok {
+			return
+		}
+	}
 }
 
 // lost tells whether a connection has ended, rather than said something wrong.
