@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,6 +156,39 @@ func TestStickyUnderARate(t *testing.T) {
 	}
 	f(true, ErrPaced)
 	f(false, nil)
+}
+
+// Who loses the race for a new key follows the one who won it, and what the
+// backend of his own choice would have begun for him is not counted there.
+func TestStickyRaceUnderARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose time stands still
+		c := paced(config.PoolLimits{HandshakesPerSecondPerBackend: 1 << 20}, "least_conn", 1, 1, 1)
+		c.Sticky = byQuery()
+		_, p := compiled(t, c)
+		const rooms, players = 300, 8
+		for room := range rooms {
+			key := fmt.Append(nil, room)
+			start := make(chan struct{})
+			var wg sync.WaitGroup
+			for range players {
+				wg.Go(func() {
+					<-start
+					if _, err := p.Pick(&Query{Kind: Socket, StickyKey: key}, nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			close(start)
+			wg.Wait()
+		}
+		begun := int64(0)
+		for i := range p.members {
+			begun += (p.members[i].state.begun.due.Load() - p.clock.now()) / p.each.interval
+		}
+		if begun != rooms*players {
+			t.Errorf("%d handshakes are counted, want %d", begun, rooms*players)
+		}
+	})
 }
 
 func TestReloadKeepsTheRates(t *testing.T) {

@@ -119,6 +119,7 @@ func (p *Pool) remembered(a *ask, key uint64) *member {
 	// room at the same moment must meet, so follow it.
 	if other := p.marked(now); other != nil && other.take(a) {
 		m.state.putBack(a.unit)
+		a.each.putBack(&m.state.begun)
 		return other
 	}
 	return m

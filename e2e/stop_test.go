@@ -69,6 +69,41 @@ func TestStopFinishesRequests(t *testing.T) {
 	}
 }
 
+// An answer that ends with its connection, for a client of HTTP/1.0, is finished
+// too; and if the backend breaks it off, its client can tell.
+func TestAnswersThatEndWithTheConnection(t *testing.T) {
+	t.Parallel()
+	p, h := startLinked(t, "")
+	p.setup.deadline = "20s"
+	p.write("routes: [{name: all, path: /, pool: web}]\n" + pool("web", []string{h.addr}))
+	p.reload()
+	ask := func() (client, backend *testkit.TCP) {
+		t.Helper()
+		client = testkit.DialTCP(t, p.web)
+		client.Send("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+		backend, _ = h.acceptRequest()
+		backend.Send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + "5\r\nfirst\r\n")
+		client.ReadUntil("first", patience)
+		return client, backend
+	}
+	broken, backend := ask()
+	_ = backend.Close()
+	if _, err := io.ReadAll(broken); err == nil {
+		t.Error("an answer that breaks off ends as if it were whole")
+	}
+
+	client, backend := ask()
+	p.signal(stopSignal)
+	testkit.Eventually(t, patience, func() bool { return p.readyStatus() == http.StatusServiceUnavailable }, "/readyz is 503")
+	backend.Send("6\r\nsecond\r\n0\r\n\r\n")
+	if rest, err := io.ReadAll(client); err != nil || string(rest) != "second" {
+		t.Errorf("the rest is %q, %v", rest, err)
+	}
+	if code := p.wait(patience); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
 // Each socket reads a Close 1001, between two frames even when a large one is
 // on its way; what clients still say reaches their backends, and nothing waits
 // for the deadline.

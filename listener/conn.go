@@ -52,7 +52,7 @@ var (
 // Up to the hijack its methods, but for Close and the getters, are fasthttp's
 // and the handler's to call, one at a time; then the hijacker's.
 type Conn struct {
-	raw    net.Conn      // *net.TCPConn or *net.UnixConn
+	raw    net.Conn      // *lazyConn, *net.TCPConn or *net.UnixConn
 	tls    *tlsconn.Conn // that lies on raw; nil: none
 	socket *socket
 	remote net.Addr // that a PROXY header names; nil: raw's
@@ -288,6 +288,18 @@ func (c *Conn) CloseWrite() error {
 		return h.CloseWrite()
 	}
 	return nil
+}
+
+// Reset closes a connection at once and with a reset, without TLS's farewell
+// too: its client must not believe that what it has read is all.
+func (c *Conn) Reset() {
+	switch raw := c.raw.(type) {
+	case interface{ resetOnClose() }:
+		raw.resetOnClose()
+	case *net.TCPConn:
+		_ = raw.SetLinger(0) // fails only on a connection that is gone already
+	}
+	_ = c.raw.Close()
 }
 
 // leave takes the connection off the ledger, once.

@@ -314,6 +314,17 @@ func (c *lazyConn) Close() error {
 	return nil
 }
 
+// resetOnClose has Close send a reset.
+func (c *lazyConn) resetOnClose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.joined.Load(); p != nil {
+		_ = p.raw.Control(func(fd uintptr) { sys.ResetOnClose(int(fd)) })
+	} else if c.fd >= 0 {
+		sys.ResetOnClose(c.fd)
+	}
+}
+
 // CloseWrite sends a FIN.
 func (c *lazyConn) CloseWrite() error {
 	c.mu.Lock()

@@ -3,8 +3,6 @@ package proxy
 import (
 	"net"
 	"time"
-
-	"github.com/holdfast-lb/holdfast/internal/sys"
 )
 
 // clientPatience bounds each write of a last answer.
@@ -17,9 +15,20 @@ const clientPatience = 30 * time.Second
 //   - to an HTTP/1.0 client, of unknown length: they end with the connection;
 //   - while the request's body is still coming. fasthttp must not touch the
 //     body then, and the upload must be stopped when the answer is complete.
+//
+// [Proxy.AwaitAnswers] waits for them: a listener does not know of connections
+// that were taken from fasthttp.
 func (x *exchange) answerAndClose() {
 	x.ctx.Response.SetConnectionClose() // fasthttp looks at the body otherwise
-	x.hijack(x.writeLast, x.loseLast)
+	p := x.p                            // x is not ours any more when it is finished
+	p.answers.Add(1)
+	x.hijack(func(c net.Conn) {
+		defer p.answers.Done()
+		x.writeLast(c)
+	}, func() {
+		defer p.answers.Done()
+		x.loseLast()
+	})
 }
 
 // loseLast is writeLast for a client that is gone. fasthttp leaves ctx to us
@@ -43,6 +52,13 @@ func (x *exchange) writeLast(c net.Conn) {
 		failed = clientGone
 		if streamed && x.answer.failed != ok {
 			failed = x.answer.failed
+		}
+	}
+	if failed == cut && x.answer.length < 0 && !x.ctx.Request.Header.IsHTTP11() {
+		// Its end is that of the connection: a client that reads an orderly one
+		// would take what it has for the whole.
+		if own, ok := c.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(interface{ Reset() }); ok {
+			own.Reset()
 		}
 	}
 	sending := x.upload != nil
@@ -87,11 +103,7 @@ func (x *exchange) writeLastTo(c net.Conn) error {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	if !chunked {
-		err := a.copyTo(write, (*buf)[:copySize])
-		if a.length < 0 && a.failed == cut {
-			x.breakOff()
-		}
-		return err
+		return a.copyTo(write, (*buf)[:copySize])
 	}
 	err := a.copyTo(func(p []byte) error {
 		at := chunkHead((*buf)[:chunkRoom], len(p))
@@ -103,15 +115,4 @@ func (x *exchange) writeLastTo(c net.Conn) error {
 		return err
 	}
 	return write(append([]byte("0\r\n"), h.TrailerHeader()...))
-}
-
-// breakOff resets the client's connection, whose end would make an answer whole
-// that lasts as long as it.
-func (x *exchange) breakOff() {
-	if c, ok := x.ctx.Conn().(detacher); ok {
-		if fd, release, err := c.Detach(); err == nil {
-			sys.CloseReset(fd)
-			release()
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -53,6 +54,7 @@ type Proxy struct {
 	runtime atomic.Pointer[Runtime]
 
 	owes    sync.WaitGroup // handshakes that are on no loop: somebody is waiting for an answer
+	answers sync.WaitGroup // last answers that are being written
 	keepers sync.WaitGroup // goroutines that keep spares
 
 	swap      sync.Mutex                // held by Swap and Close
@@ -156,6 +158,23 @@ func (p *Proxy) Dismiss() {
 	}
 	for _, s := range p.spares {
 		s.close()
+	}
+}
+
+// AwaitAnswers waits for answers that end with their connection, and which no
+// listener waits for, until ctx is done, whose error it returns then. Call it
+// when the listeners are shut down.
+func (p *Proxy) AwaitAnswers(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		p.answers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -169,7 +170,18 @@ func TestRepool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt := r.proxy.runtime.Load().Repool(cfg, pools)
+	was := r.proxy.runtime.Load()
+	rt := was.Repool(cfg, pools)
+	before, after := reflect.ValueOf(was).Elem(), reflect.ValueOf(rt).Elem()
+	for i := range before.NumField() {
+		switch name := before.Type().Field(i).Name; name {
+		case "router", "plainRouter", "routes", "pools", "upstreams", "spares": // hold what is the backends'
+		default:
+			if before.Field(i).Pointer() != after.Field(i).Pointer() {
+				t.Errorf("%s is lost", name)
+			}
+		}
+	}
 	r.registry.Commit(pools)
 	r.proxy.Swap(rt)
 	if len(rt.spares) != 1 {

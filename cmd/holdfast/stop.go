@@ -35,7 +35,11 @@ func (a *app) stop(deadline time.Duration) {
 	sockets := a.relay.Stats().Pairs
 	var both sync.WaitGroup
 	both.Go(func() {
-		if err := a.listeners.Shutdown(ctx); err != nil {
+		err := a.listeners.Shutdown(ctx)
+		if err == nil {
+			err = a.proxy.AwaitAnswers(ctx)
+		}
+		if err != nil {
 			a.log.Warn("requests were cut off at shutdown.deadline", "code", codeCut, "error", err)
 		}
 	})

@@ -30,10 +30,15 @@ func Dup(fd int) (int, error) {
 	return nfd, nil
 }
 
+// ResetOnClose has the close of a TCP socket be a reset.
+func ResetOnClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+}
+
 // CloseReset closes a TCP socket with a reset: whatever was not sent is
 // dropped and the peer sees ECONNRESET instead of an orderly end.
 func CloseReset(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+	ResetOnClose(fd)
 	_ = unix.Close(fd)
 }
 
