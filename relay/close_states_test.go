@@ -112,8 +112,8 @@ type ending struct {
 	end    func(c *closing)
 }
 
-// endings has one for each row at least; the last one ends all pairs.
-var endings = []ending{
+// closeStates has one for each row at least; the last one ends all pairs.
+var closeStates = []ending{
 	{row: "a side's Close", end: func(c *closing) {
 		c.code = 4000
 		bye := appendClose(nil, 1-c.side, c.code, "enough")
@@ -216,14 +216,14 @@ var heldElsewhere = map[string]func(*testing.T){
 func TestCloseStates(t *testing.T) {
 	t.Parallel()
 	seen, said := documentedEnds(t, "a side's Close        the other"), documentedEnds(t, "a side's Close        that side")
-	for _, e := range endings {
+	for _, e := range closeStates {
 		if seen[e.row] == "" || said[e.row] == "" {
 			t.Fatalf("doc.go says nothing of %q", e.row)
 		}
 	}
 	for row := range seen {
 		held := heldElsewhere[row] != nil
-		for _, e := range endings {
+		for _, e := range closeStates {
 			held = held || e.row == row
 		}
 		if !held {
@@ -232,16 +232,16 @@ func TestCloseStates(t *testing.T) {
 	}
 	engines(t, func(t *testing.T, r rig) {
 		t.Run("pairs", func(t *testing.T) {
-			for i := range endings[:len(endings)-1] {
+			for i := range closeStates[:len(closeStates)-1] {
 				for side, name := range []string{"client", "backend"} {
 					t.Run(fmt.Sprintf("%d, %s", i, name), func(t *testing.T) {
 						t.Parallel()
-						endings[i].hold(t, r, side, said)
+						closeStates[i].hold(t, r, side, said)
 					})
 				}
 			}
 		})
-		endings[len(endings)-1].hold(t, r, Client, said) // it closes the relay
+		closeStates[len(closeStates)-1].hold(t, r, Client, said) // it closes the relay
 	})
 }
 
