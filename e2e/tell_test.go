@@ -136,13 +136,13 @@ func TestTestSocketFails(t *testing.T) {
 	t.Parallel()
 	f := func(name string, backend *testkit.Backend, wants ...string) {
 		t.Helper()
-		status, out, errs := command(t, "test-socket", "ws://"+backend.Addr+"/ws", "--timeout", "200ms", "--admin", freeAddr(t))
+		status, out, errs := command(t, "test-socket", "ws://"+backend.Addr+"/ws", "--timeout", "2s", "--admin", freeAddr(t))
 		if status != 1 {
 			t.Errorf("%s: status %d, want 1", name, status)
 		}
 		expectAll(t, name, out+errs, wants...)
 	}
-	f("silent", testkit.StartBackend(t, testkit.Silent()), "handshake  101", "no echo within 200ms after 0 of 5")
+	f("silent", testkit.StartBackend(t, testkit.Silent()), "handshake  101", "no echo within 2s after 0 of 5")
 	f("closes", testkit.StartBackend(t, testkit.CloseWith(1011, "broken")), `close      1011 "broken" before the echo`, "the socket ended after 0 of 5 echoes")
 	f("hangs", testkit.StartBackend(t, testkit.HangOnUpgrade()), "nobody answered in time")
 }
