@@ -5,14 +5,20 @@ import (
 	"io"
 )
 
-// chunkRoom is the room for the head of a chunk before its data, in bytes.
-const chunkRoom = 16
+const (
+	// chunkRoom is the room for the head of a chunk before its data, in bytes.
+	chunkRoom = 16
+	// manyChunks is how many may be read without a wait before that takes a
+	// turn: each costs the same, however little is in it.
+	manyChunks = 32
+)
 
 // chunk is data of a chunked body that has come together and is sent as one:
 // buf[from:to], with room for its head before it and its line end behind it.
 type chunk struct {
 	buf      []byte
 	from, to int
+	reads    int   // since the last wait
 	failed   class // why the last one could not be sent; ok: it could
 }
 
@@ -24,6 +30,7 @@ var errUnsent = errors.New("the backend does not take the body")
 func (u *upload) copyChunks(buf []byte) class {
 	c := &u.chunk
 	c.buf, c.from, c.to = buf, chunkRoom, chunkRoom
+	defer c.pause()
 	for {
 		n, err := u.body.Read(buf[c.to : chunkRoom+copySize])
 		switch {
@@ -35,6 +42,7 @@ func (u *upload) copyChunks(buf []byte) class {
 		u.read, c.to = u.read+int64(n), c.to+n
 		if u.client != nil {
 			u.client.TookBody(n)
+			c.goOn()
 		}
 		if u.limit > 0 && u.read > u.limit {
 			return bodyTooLarge
@@ -58,9 +66,25 @@ func (u *upload) copyChunks(buf []byte) class {
 	}
 }
 
+// goOn counts a read, and waits for a turn where there have been many.
+func (c *chunk) goOn() {
+	if c.reads++; c.reads == manyChunks {
+		turns <- struct{}{}
+	}
+}
+
+// pause gives a turn back, ahead of whatever may wait.
+func (c *chunk) pause() {
+	if c.reads >= manyChunks {
+		<-turns
+	}
+	c.reads = 0
+}
+
 // flush sends the chunk that there is.
 func (u *upload) flush() error {
 	c := &u.chunk
+	c.pause()
 	if c.from == c.to {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
-	"runtime"
 
 	"github.com/holdfast-lb/holdfast/config"
 )
@@ -12,10 +11,6 @@ import (
 // longPath is how long a path is, in bytes, of which the match takes
 // milliseconds with a pattern that is unlucky.
 const longPath = 512
-
-// matching has a place for each long path that may be matched at a time: on half
-// of the processors at most, so that open sockets do not wait for them.
-var matching = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
 // rewrite changes the paths that a backend sees.
 type rewrite struct {
@@ -40,8 +35,8 @@ func compileRewrite(r *config.Rewrite) (*rewrite, error) {
 func (w *rewrite) appendTo(dst, target []byte) []byte {
 	path, query, marked := bytes.Cut(target, []byte{'?'})
 	if len(path) > longPath {
-		matching <- struct{}{}
-		defer func() { <-matching }()
+		turns <- struct{}{}
+		defer func() { <-turns }()
 	}
 	if len(path) == 0 || path[0] != '/' || !w.pattern.Match(path) {
 		return append(dst, target...) // OPTIONS * among others

@@ -14,8 +14,8 @@ func TestLongPathsWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range cap(matching) {
-		matching <- struct{}{}
+	for range cap(turns) {
+		turns <- struct{}{}
 	}
 	if got := string(w.appendTo(nil, []byte("/a?"+strings.Repeat("x", 2*longPath)))); !strings.HasPrefix(got, "/b?xx") {
 		t.Errorf("a short path has become %.20q", got)
@@ -27,11 +27,11 @@ func TestLongPathsWait(t *testing.T) {
 		t.Errorf("a long path has not waited, and become %.20q", got)
 	case <-time.After(20 * time.Millisecond):
 	}
-	<-matching
+	<-turns
 	if got := <-matched; !strings.HasPrefix(got, "/bxx") {
 		t.Errorf("a long path has become %.20q", got)
 	}
-	for range cap(matching) - 1 {
-		<-matching
+	for range cap(turns) - 1 {
+		<-turns
 	}
 }

@@ -285,3 +285,39 @@ func TestResponseTimeoutCountsFromTheRequestsEnd(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestManyChunksTakeTurns: chunks without end wait for a turn to be read, a few
+// pass meanwhile, and who waits for a client has none.
+func TestManyChunksTakeTurns(t *testing.T) {
+	b := testkit.StartBackend(t, echoBody)
+	r := start(t, configOf(b.Addr))
+	const post = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	many := strings.Repeat("1\r\nx\r\n", 10*manyChunks)
+	expect := func(c *testkit.TCP, n int) {
+		t.Helper()
+		if body, err := io.ReadAll(c.ReadResponse(patience).Body); err != nil || string(body) != strings.Repeat("x", n) {
+			t.Errorf("%d bytes come back, %v, want %d", len(body), err, n)
+		}
+	}
+	waiting := testkit.DialTCP(t, r.addr)
+	waiting.Send(post + many) // goes on later, and has no turn meanwhile
+
+	testkit.Eventually(t, patience, func() bool { return b.Accepted() > 0 }, "the first has begun")
+	for range cap(turns) {
+		turns <- struct{}{}
+	}
+	long, short := testkit.DialTCP(t, r.addr), testkit.DialTCP(t, r.addr)
+	long.Send(post + many + "0\r\n\r\n")
+	short.Send(post + "1\r\nx\r\n0\r\n\r\n")
+	expect(short, 1)
+	long.ExpectSilence(50 * time.Millisecond)
+	for range cap(turns) {
+		<-turns
+	}
+	expect(long, 10*manyChunks)
+	waiting.Send(many + "0\r\n\r\n")
+	expect(waiting, 20*manyChunks)
+	if len(turns) > 0 {
+		t.Errorf("%d turns are not given back", len(turns))
+	}
+}
