@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -14,6 +15,11 @@ import (
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
+
+// narrow makes connections for which the kernel receives little ahead.
+var narrow = net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+}}
 
 // A client that was silent for a while, and has not read the answers before,
 // gives no event when its handshake is under way: it has its deadlines all the
@@ -35,13 +41,10 @@ func TestHandshakeBehindAnUnreadAnswer(t *testing.T) {
 
 	// How much the kernel takes of an answer that is not read is its own
 	// affair; somewhere below that the socket is no longer writable.
-	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
-	}}
 	var all sync.WaitGroup
 	for i := range 40 {
 		all.Go(func() {
-			c, err := dialer.DialContext(context.Background(), "tcp", p.web)
+			c, err := narrow.DialContext(context.Background(), "tcp", p.web)
 			if err != nil {
 				t.Error(err)
 				return
@@ -62,5 +65,60 @@ func TestHandshakeBehindAnUnreadAnswer(t *testing.T) {
 	}, "every handshake has ended")
 	if asked.Load() == 0 {
 		t.Error("no handshake has reached the backend")
+	}
+}
+
+// Clients that take a byte of a large answer once in a while cost a goroutine
+// and the buffers of one each, and no more than timeouts.body allows.
+func TestSlowReadersOfLargeAnswers(t *testing.T) {
+	t.Parallel()
+	readers := scale(400, 60, 30)
+	addr := startServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(100<<20))
+		piece := make([]byte, 64<<10)
+		for err := error(nil); err == nil; {
+			_, err = w.Write(piece)
+		}
+	})
+	p := start(t, setup{listener: fmt.Sprintf("timeouts: {body: %ds}", scale(10, 2, 2)), rest: siteOf([]string{addr})})
+	goroutines := p.metric("go_goroutines")
+	var most float64
+	grown := p.grown(func() {
+		ctx, stop := context.WithCancel(t.Context())
+		var reading, all sync.WaitGroup
+		reading.Add(readers)
+		for range readers {
+			all.Go(func() {
+				begun := sync.OnceFunc(reading.Done)
+				defer begun()
+				c, err := narrow.DialContext(context.Background(), "tcp", p.web)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				_, _ = c.Write([]byte(get("/")))
+				closing := context.AfterFunc(ctx, func() { c.Close() })
+				defer closing()
+				for err == nil { // what is on its way outlasts our part in it
+					_, err = c.Read(make([]byte, 1))
+					begun()
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		reading.Wait()
+		most = p.metric("go_goroutines")
+		testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_listener_connections_open") == 0 },
+			"they are cut off, though nobody has gone")
+		stop()
+		all.Wait()
+	})
+	t.Logf("%d readers: %d KiB and %.2f goroutines each", readers, grown/readers>>10, (most-goroutines)/float64(readers))
+	if bound := 16<<20 + readers*256<<10; grown > bound {
+		t.Errorf("%d readers have taken %d MiB, more than %d", readers, grown>>20, bound>>20)
+	}
+	if most > goroutines+float64(readers)+32 {
+		t.Errorf("%d readers have %v goroutines, %v before", readers, most, goroutines)
 	}
 }
