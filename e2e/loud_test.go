@@ -3,10 +3,12 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,14 +19,21 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-// One socket that sends as fast as it can, and 500 others at 20 messages a
-// second in the same loop: their round trips, without it and with it. What a
-// loop owes the others in any case is TestALoudSocketHasOneTurn's, in relay.
+// loudRate is the environment variable with the bytes a second that a loud child
+// sends; empty: as fast as it can.
+const loudRate = "HOLDFAST_E2E_RATE"
+
+// One socket that sends what a link of 1 Gbit/s brings, or as fast as it can,
+// and 500 others at 20 messages a second in the same loop: their round trips,
+// without it and with it. Both of its ends are a process of lowest priority,
+// since strangers bring machines of their own; what it does to this one all the
+// same, others show that talk to the backend past Holdfast. What a loop owes the
+// others in any case is TestALoudSocketHasOneTurn's, in relay.
 func TestBesideALoudSocket(t *testing.T) {
 	if !*long || raceEnabled {
 		t.Skip("compares times, which takes a quiet machine: -long, without the race detector")
 	}
-	const sockets, every, rounds = 500, 50 * time.Millisecond, 5
+	const every, rounds, length = 50 * time.Millisecond, 5, 2500 * time.Millisecond
 	a, sink := startArena(t, "a"), freeAddr(t)
 	p := start(t, setup{env: []string{"GOMAXPROCS=1"}, rest: `
 routes:
@@ -32,33 +41,47 @@ routes:
   - {name: all, path: /, pool: web}
 pools:
 ` + onePool("web", []string{a.Addr}) + onePool("sink", []string{sink})})
-	peers := openPeers(t, p.web, "/", sockets)
-	p99 := [2][]time.Duration{}
+	// Through Holdfast, and past it.
+	crowds := [2][]*peer{openPeers(t, p.web, "/", 500), openPeers(t, a.Addr, "/", 100)}
+	kinds := []struct{ name, rate string }{{name: "nobody is loud"}, {"1 Gbit/s", "125000000"}, {name: "as fast as it can"}}
+	p99 := make([][2][]time.Duration, len(kinds))
 	for range rounds {
-		for loud := range 2 {
-			var c *child
-			before := 0.0
-			if loud == 1 {
-				// The processor time of its own ends is not what is measured.
-				c = beginChild(t, sink, exec.Command("nice", "-n", "19", os.Args[0]), childTarget+"="+p.web)
-				before = p.metric("holdfast_relay_bytes_total")
+		for k, kind := range kinds {
+			var loud *child
+			if k > 0 {
+				loud = beginChild(t, sink, exec.Command("nice", "-n", "19", os.Args[0]), childTarget+"="+p.web, loudRate+"="+kind.rate)
 			}
-			took := talk(t, peers, every, 5*time.Second)
-			p99[loud] = append(p99[loud], took[len(took)*99/100])
-			t.Logf("loud=%d: p50 %v, p99 %v of %d", loud, took[len(took)/2], took[len(took)*99/100], len(took))
-			if c != nil {
-				t.Logf("the loud one: %.0f MB/s", (p.metric("holdfast_relay_bytes_total")-before)/5e6)
-				c.kill()
+			before := p.metric("holdfast_relay_bytes_total")
+			var took [2][]time.Duration
+			var all sync.WaitGroup
+			for i := range crowds {
+				all.Go(func() { took[i] = talk(t, crowds[i], every, length) })
 			}
+			all.Wait()
+			passed := p.metric("holdfast_relay_bytes_total") - before
+			if loud != nil {
+				loud.kill()
+			}
+			if t.Failed() {
+				return
+			}
+			for i := range took {
+				p99[k][i] = append(p99[k][i], took[i][len(took[i])*99/100])
+			}
+			t.Logf("%-17s through Holdfast: p50 %v, p99 %v; past it: p50 %v, p99 %v; %.0f MB/s in all", kind.name,
+				took[0][len(took[0])/2], p99[k][0][len(p99[k][0])-1], took[1][len(took[1])/2], p99[k][1][len(p99[k][1])-1], passed/length.Seconds()/1e6)
 		}
 	}
-	for i := range p99 {
-		slices.Sort(p99[i])
-	}
-	without, with := p99[0][rounds/2], p99[1][rounds/2]
-	t.Logf("p99, median of %d rounds: %v without the loud one, %v with it: %.2f", rounds, without, with, float64(with)/float64(without))
-	if with > without*3/2 {
-		t.Errorf("p99 %v, more than 1.5 times %v", with, without)
+	for k, kind := range kinds[1:] {
+		var ratio [2]float64
+		for i := range ratio {
+			ratio[i] = float64(median(p99[k+1][i])) / float64(median(p99[0][i]))
+		}
+		t.Logf("%-17s p99, median of %d rounds: %v, without %v: %.2f; past Holdfast %.2f",
+			kind.name, rounds, median(p99[k+1][0]), median(p99[0][0]), ratio[0], ratio[1])
+		if ratio[0] > max(1.5, 1.2*ratio[1]) {
+			t.Errorf("%s: the p99 of others is %.2f times what it was, past Holdfast %.2f times", kind.name, ratio[0], ratio[1])
+		}
 	}
 }
 
@@ -98,14 +121,14 @@ func talk(t *testing.T, peers []*peer, every, long time.Duration) []time.Duratio
 	}
 	all.Wait()
 	if failed != nil {
-		t.Fatal(failed)
+		t.Error(failed)
 	}
 	slices.Sort(took)
 	return took
 }
 
-// runLoud is both ends of a socket through target that sends as fast as it
-// can: its client, and its backend on addr.
+// runLoud is both ends of a socket through target that sends as much as it is
+// to: its client, and its backend on addr.
 func runLoud(addr, target string) {
 	fail := func(err error) {
 		fmt.Fprintln(os.Stderr, "loud:", err)
@@ -115,18 +138,37 @@ func runLoud(addr, target string) {
 	if err != nil {
 		fail(err)
 	}
-	swallow := testkit.Upgrade(func(c *websocket.Conn) { _, _ = io.Copy(io.Discard, c.NetConn()) })
+	swallow := testkit.Upgrade(func(c *websocket.Conn) {
+		for b, err := make([]byte, 256<<10), error(nil); err == nil; {
+			_, err = c.NetConn().Read(b)
+		}
+	})
 	go func() { fail(fasthttp.Serve(l, swallow)) }()
 	c, err := openPeer(target, "/loud")
 	if err != nil {
 		fail(err)
 	}
 	_ = c.SetDeadline(time.Time{})
+	rate, err := strconv.ParseFloat(os.Getenv(loudRate), 64)
+	if err != nil {
+		rate = math.Inf(1)
+	}
 	fmt.Println("loud at", addr)
 	go func() {
-		for chunk := testkit.Binary(make([]byte, 1<<20)).Mask().Append(nil); ; {
-			if _, err := c.Write(chunk); err != nil {
+		message := testkit.Binary(make([]byte, 1<<20)).Mask().Append(nil)
+		const piece = 64 << 10
+		began, sent := time.Now(), 0.0
+		for rest := message; ; {
+			for sent > rate*time.Since(began).Seconds() {
+				time.Sleep(time.Millisecond)
+			}
+			n, err := c.Write(rest[:min(piece, len(rest))])
+			if err != nil {
 				fail(err)
+			}
+			sent += float64(n)
+			if rest = rest[n:]; len(rest) == 0 {
+				rest = message
 			}
 		}
 	}()
