@@ -22,87 +22,78 @@ package proxy
 // A slash within it must be plain, too.
 func appendPlain(dst, path []byte) (plain []byte, host int, ok bool) {
 	root := len(dst)
-	p := plainPath{dst: append(dst, '/'), segment: root + 1}
+	dst = append(dst, '/')
+	segment := len(dst)              // where the last one begins
+	end := 0                         // of what is not to be cut from it; 0: all stays
+	doubtful, inHost := false, false // not every server ends it at a slash that is not plain; it may be a host
 	for i, c := range path {
-		c, decoded := p.put(c)
+		var decoded bool
+		dst, decoded = appendDecoded(dst, segment, c)
+		c = dst[len(dst)-1]
+		slash := c == '/' || c == '\\'
 		switch {
-		case c < ' ' || c == 0x7f:
-			return p.dst, 0, false
-		case c == ';':
-			p.doubtful = true
-			p.cut()
-		case decoded && (c == '?' || c == '#'):
-			p.cut()
-		case c == '/' || c == '\\':
-			if p.doubtful && (decoded || c == '\\') {
-				return p.dst, 0, false
-			}
-			p.cut()
-			if !p.close() {
-				return p.dst, 0, false
-			}
-			if p.dst[len(p.dst)-1] != '/' {
-				p.dst = append(p.dst, '/')
-			}
-			p.segment = len(p.dst)
-			p.inHost = p.host == 0 && i > 0 && p.segment == root+1
-			p.doubtful = p.inHost
+		case c < ' ' || c == 0x7f, slash && doubtful && (decoded || c == '\\'):
+			return dst, 0, false
+		case !slash && c != ';' && !(decoded && (c == '?' || c == '#')):
+			continue
+		case end == 0:
+			end = len(dst) - 1
 		}
+		doubtful = doubtful || c == ';'
+		if !slash {
+			continue
+		}
+		if dst, ok = closeSegment(dst[:end], segment); !ok {
+			return dst, 0, false
+		}
+		if inHost && len(dst) > segment {
+			host = len(dst)
+		}
+		if dst[len(dst)-1] != '/' {
+			dst = append(dst, '/')
+		}
+		segment, end = len(dst), 0
+		inHost = host == 0 && i > 0 && segment == root+1
+		doubtful = inHost
 	}
-	ok = p.close()
-	return p.dst, p.host, ok
+	if end > 0 {
+		dst = dst[:end]
+	}
+	dst, ok = closeSegment(dst, segment)
+	if inHost && len(dst) > segment {
+		host = len(dst)
+	}
+	return dst, host, ok
 }
 
-// plainPath is a path that appendPlain is writing.
-type plainPath struct {
-	dst      []byte
-	segment  int  // where the last segment begins
-	end      int  // of what is not to be cut from it; 0: all stays
-	doubtful bool // not every server ends the segment at a slash that is not plain
-	inHost   bool // the segment may be a host
-	host     int
-}
-
-// put appends c, and returns what it has completed: itself, or the character
-// that it is the last digit of.
-func (p *plainPath) put(c byte) (last byte, decoded bool) {
-	p.dst = append(p.dst, c)
+// appendDecoded appends c or, if it completes an escape of the segment that
+// begins at that offset, what the escape stands for.
+func appendDecoded(dst []byte, segment int, c byte) (longer []byte, decoded bool) {
+	dst = append(dst, c)
 	for {
-		n := len(p.dst)
-		if n-p.segment < 3 || p.dst[n-3] != '%' {
-			return p.dst[n-1], decoded
+		n := len(dst)
+		if n-segment < 3 || dst[n-3] != '%' {
+			return dst, decoded
 		}
-		high, low := unhex(p.dst[n-2]), unhex(p.dst[n-1])
+		high, low := unhex(dst[n-2]), unhex(dst[n-1])
 		if high < 0 || low < 0 {
-			return p.dst[n-1], decoded
+			return dst, decoded
 		}
-		p.dst = append(p.dst[:n-3], byte(high<<4|low)) // #nosec G115 -- two digits
+		dst = append(dst[:n-3], byte(high<<4|low)) // #nosec G115 -- two digits
 		decoded = true
 	}
 }
 
-// cut has the segment end before the last character.
-func (p *plainPath) cut() {
-	if p.end == 0 {
-		p.end = len(p.dst) - 1
-	}
-}
-
-// close ends the segment, which goes if it is "."; it is false if it is "..".
-func (p *plainPath) close() bool {
-	if p.end > 0 {
-		p.dst, p.end = p.dst[:p.end], 0
-	}
-	switch string(p.dst[p.segment:]) {
+// closeSegment takes the last segment of path, which begins at that offset, away
+// if it is "."; ok is false if it is "..".
+func closeSegment(path []byte, segment int) (closed []byte, ok bool) {
+	switch string(path[segment:]) {
 	case ".":
-		p.dst = p.dst[:p.segment]
+		return path[:segment], true
 	case "..":
-		return false
+		return path, false
 	}
-	if p.inHost && len(p.dst) > p.segment {
-		p.host = len(p.dst)
-	}
-	return true
+	return path, true
 }
 
 // isPlain tells whether appendPlain would return path as it is.

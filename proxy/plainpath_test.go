@@ -187,7 +187,7 @@ type reader struct {
 	cut       bool // parameters are cut behind that
 	end       bool // what "?" and "#" have become ends the path
 	merge     bool // empty segments are left out
-	dots      bool // "." is left out
+	dots      bool // "." is left out, and ".." resolved
 	whole     bool // an encoded slash is a part of its segment
 }
 
@@ -228,6 +228,13 @@ func (r reader) read(path string) string {
 			s, _, _ = strings.Cut(s, ";")
 		}
 		last := i == len(segments)-1
+		if s == ".." && r.dots {
+			kept = kept[:max(0, len(kept)-1)]
+			if last {
+				kept = append(kept, "")
+			}
+			continue
+		}
 		if s == "." && r.dots {
 			s = ""
 			if !last {
@@ -286,5 +293,22 @@ func TestReadersAgree(t *testing.T) {
 	})
 	if passed == 0 {
 		t.Error("no path has passed")
+	}
+}
+
+func TestSurelyAllocatesNothing(t *testing.T) {
+	var rt Runtime
+	only := &route{}
+	if err := rt.addRoute(only, nil, "/"); err != nil {
+		t.Fatal(err)
+	}
+	x := exchange{rt: &rt, route: only}
+	x.req.path = []byte("//cdn/stra%C3%9Fe;a=b/%2561")
+	if n := testing.AllocsPerRun(100, func() {
+		if !x.surely() {
+			t.Fatal("the path is in doubt")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
