@@ -60,7 +60,13 @@
 //
 // Pings go to a side that has sent nothing for Call.Ping: at once, and at 1.44
 // times that. It is given up at 1.88 times, unless it is still taking, byte by
-// byte, what was sent before the Ping.
+// byte, what was sent before the Ping. One that had to wait for the end of a
+// frame counts as the first. A side that is not read meanwhile, since the other
+// takes nothing or it is above its rate, has said something that nobody knows:
+// what counts for it is that its host acknowledges what it is sent, so that a
+// client cannot have its backend given up, and a host that has vanished is
+// missed as soon as any other. A pair whose sides are both alive, and take
+// nothing from each other, is bounded by Call.Idle alone.
 //
 // # TLS
 //
@@ -107,12 +113,14 @@
 //	silence for Idle      as after End, with 1001; a second later the time is up
 //	no answer to Pings    both: Close 1001, each behind the frame that is under way
 //	                      to it. A second later, or once both have answered: FIN
-//	                      to both, or RST to a side that acknowledges nothing
+//	                      to both, or RST to a side that acknowledges nothing. One
+//	                      that is not read has only to acknowledge
 //	a broken rule         of Guard. Both: Close with the fault's code, each behind
 //	                      the frame that is under way to it; nothing else passes.
 //	                      A side that is in the middle of the faulty frame reads
-//	                      its FIN. A second later, or once both have answered: FIN
-//	                      to both
+//	                      its FIN; the rest of one that was held back for the rate
+//	                      passes at once. A second later, or once both have
+//	                      answered: FIN to both
 //	Relay.Close           both: FIN, at once
 //	client's early end    while its backend is dialled. Backend: closed, before
 //	                      the WebSocket began

@@ -75,7 +75,8 @@ type pair struct {
 
 // dial is what a pair needs until it is open, and no longer.
 type dial struct {
-	request   []byte // not sent yet
+	request   []byte // not sent yet, sealed if the backend has TLS
+	replies   int    // bytes of it that TLS has added
 	early     []byte
 	head      []byte // an answer header that came in pieces
 	skipped   int    // bytes of interim answers

@@ -83,8 +83,10 @@ type Call struct {
 
 // Owner is told what becomes of a pair: Answer any number of times, then
 // either Failed once, or Opened and Closed once each, with RoundTrip any number
-// of times between. The methods are called
-// on an event loop that thousands of sockets wait for, so they must not block.
+// of times between. The methods are called one after the other, on an event
+// loop that thousands of sockets wait for, so they must not block; Failed also
+// on another goroutine, where connecting to a backend takes one, before any
+// other of them was called.
 type Owner interface {
 	// Answer judges the header of the backend's answer, which ends with an
 	// empty line and is valid only during the call. It appends what the client

@@ -47,12 +47,17 @@ func (l *loop) unseal(p *pair, from int) (n int, b []byte, errno sys.Errno) {
 	return n, b, 0
 }
 
-// reply sends a side what TLS has to say to it by itself. It is false if too
-// much is pending.
+// reply sends a side what TLS has to say to it by itself, behind what it is being
+// sent. It is false if too much is pending.
 func (l *loop) reply(p *pair, to int, b []byte) bool {
 	e := &p.ends[to]
 	switch {
 	case e.gone || e.shut:
+	case p.call != nil && len(p.call.request) > 0: // to the backend, as all that is said while dialing
+		if p.call.replies += len(b); p.call.replies > maxReplies {
+			return false
+		}
+		p.call.request = append(p.call.request, b...)
 	case len(e.pend) == 0:
 		l.put(p, to, b)
 	case len(e.pend) < maxReplies:

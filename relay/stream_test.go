@@ -360,8 +360,8 @@ func TestRandomConversations(t *testing.T) {
 	})
 }
 
-// endings is how many ways there are for a conversation to end.
-const endings = 6
+// finales is how many ways there are for a conversation to end.
+const finales = 6
 
 // converse has one conversation of n frames each way, and returns how many were
 // heard and how many Pings were answered.
@@ -374,11 +374,11 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 	var ordered atomic.Bool
 	id := NewID()
 	var guard *Guard
-	if kind := seed / endings % 3; kind > 0 {
+	if kind := seed / finales % 3; kind > 0 {
 		guard = &Guard{MaxMessage: 1 << 20, UTF8: kind == 1}
 	}
 	sc := &scene{at: rng.IntN(n), half: rng.IntN(2), faulty: nobody, goOn: make(chan struct{})}
-	switch seed % endings {
+	switch seed % finales {
 	case 0, 1: // said by both, and ordered at any time
 		sc = nil
 	case 2: // ordered while a Ping waits
@@ -423,13 +423,13 @@ func (r rig) converse(t *testing.T, seed uint64, n int) (heard, asked int, err e
 		all.Go(func() { total[side], listened[side] = s.hear() })
 	}
 	switch {
-	case seed%endings == 1:
+	case seed%finales == 1:
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
 		order()
 	case sc != nil && sc.half != nobody:
 		sc.here.Wait()
 		r.awaitPing(id, 1-sc.half, 2*every)
-		if seed%endings == 2 {
+		if seed%finales == 2 {
 			order()
 		}
 		close(sc.goOn)
