@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -98,12 +100,15 @@ func TestSlowReadersOfLargeAnswers(t *testing.T) {
 				}
 				defer c.Close()
 				_, _ = c.Write([]byte(get("/")))
-				closing := context.AfterFunc(ctx, func() { c.Close() })
-				defer closing()
-				for err == nil { // what is on its way outlasts our part in it
+				for err == nil && ctx.Err() == nil {
 					_, err = c.Read(make([]byte, 1))
 					begun()
-					time.Sleep(100 * time.Millisecond)
+					pauseFor(ctx, 100*time.Millisecond)
+				}
+				// The rest is not on its way, and nobody takes it for the end.
+				_ = c.SetReadDeadline(time.Now().Add(patience))
+				if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("the client reads on to %v, want a reset", err)
 				}
 			})
 		}

@@ -231,8 +231,17 @@ func (c *Conn) readHeader(p []byte) (int, error) {
 
 // Write writes all of p, in pieces that a client must each take within
 // timeouts.body. A hijacked connection has only the deadlines that the
-// hijacker sets.
+// hijacker sets. A client that has not is reset: the kernel would go on for it,
+// with megabytes of what was written, for as long as it takes a byte at times.
 func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.Reset()
+	}
+	return n, err
+}
+
+func (c *Conn) write(p []byte) (int, error) {
 	switch c.phaseNow() {
 	case phaseTaken:
 		return c.stream().Write(p)
