@@ -114,7 +114,7 @@ func TestPlan(t *testing.T) {
 		f("?name="+name, secret, "a", 400, `"code":"bad_value"`)
 	}
 	// The head alone decides on a large body; strangers fill no memory.
-	for token, size := range map[string]int{secret: maxPlanBytes + 1, "wrong": maxBodyBytes + 1} {
+	for token, size := range map[string]int{secret: MaxPlanBytes + 1, "wrong": maxBodyBytes + 1} {
 		c := testkit.DialTCP(t, strings.TrimPrefix(base, "http://"))
 		c.Send(fmt.Sprintf("POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", token, size))
 		if answer := c.ReadUntil("}\n", 5*time.Second); !strings.HasPrefix(answer, "HTTP/1.1 413") {

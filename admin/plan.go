@@ -8,8 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxPlanBytes bounds the configuration that a plan is asked for.
-const maxPlanBytes = 4 << 20
+// MaxPlanBytes bounds the configuration that a plan is asked for.
+const MaxPlanBytes = 4 << 20
 
 // Proposal is a configuration that might run.
 type Proposal struct {
@@ -83,7 +83,7 @@ func (s *Server) plan(ctx *fasthttp.RequestCtx, _ params) {
 func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	p, _, _ := strings.Cut(string(h.RequestURI()), "?")
 	if p == "/api/v1/plan" && s.token.Load().allows(string(h.Peek("Authorization"))) {
-		return fasthttp.RequestConfig{MaxRequestBodySize: maxPlanBytes}
+		return fasthttp.RequestConfig{MaxRequestBodySize: MaxPlanBytes}
 	}
 	return fasthttp.RequestConfig{}
 }

@@ -40,7 +40,7 @@ func newPlan() *cobra.Command {
 				return err
 			}
 		}
-		text, err := os.ReadFile(*file)
+		text, err := readProposal(*file)
 		if err != nil {
 			return fmt.Errorf("read configuration: %w", err)
 		}
@@ -87,4 +87,19 @@ func writePlan(w io.Writer, plan *admin.Plan) error {
 	_, err := fmt.Fprintf(w, "\nSockets: %d on backends that stay, %d on backends that leave the configuration.\nSticky keys: %d of %d move.\n",
 		plan.SocketsStay, plan.SocketsRetire, plan.KeysMoved, plan.Keys)
 	return err
+}
+
+// readProposal reads a file that a plan can be asked for, and waits for none
+// that has no end.
+func readProposal(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file, write the configuration to one", file)
+	case info.Size() > admin.MaxPlanBytes:
+		return nil, fmt.Errorf("%s has %d bytes, a plan takes %d at most", file, info.Size(), admin.MaxPlanBytes)
+	}
+	return os.ReadFile(file) // #nosec G304 -- the operator's choice
 }
