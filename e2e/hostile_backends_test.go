@@ -126,33 +126,33 @@ func hostileCases(server *tls.Config) []hostileCase {
 		_, _ = io.WriteString(tcp, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32))
 		stay(tcp)
 	})
-	updates := func(name, why, want string, f func(*updater)) {
+	updates := func(name, why, want string, f func(*testkit.Updater)) {
 		all = append(all, hostileCase{name: name, why: why, want: want, tls: true, serve: func(tcp *net.TCPConn) {
-			if u, c, err := newUpdater(tcp, server); err == nil {
+			if u, c, err := testkit.NewUpdater(tcp, server); err == nil {
 				_, _ = http.ReadRequest(bufio.NewReader(c))
 				f(u)
 				stay(tcp)
 			}
 		}})
 	}
-	updates("key updates without end", "16 in a row", is502, func(u *updater) {
+	updates("key updates without end", "16 in a row", is502, func(u *testkit.Updater) {
 		for range 100_000 {
-			if u.update(1) != nil {
+			if u.Update(1) != nil {
 				return
 			}
 		}
 	})
-	updates("key updates, and an answer", "as RFC 8446 has it", whole, func(u *updater) {
+	updates("key updates, and an answer", "as RFC 8446 has it", whole, func(u *testkit.Updater) {
 		for range 10 {
-			_ = u.update(0)
+			_ = u.Update(0)
 		}
 		_, _ = io.WriteString(u, fine)
 	})
-	updates("a key update behind each byte", "there is data between them", whole, func(u *updater) {
+	updates("a key update behind each byte", "there is data between them", whole, func(u *testkit.Updater) {
 		_, _ = io.WriteString(u, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
 		for range 1000 {
 			_, _ = io.WriteString(u, "x")
-			_ = u.update(1)
+			_ = u.Update(1)
 		}
 	})
 	return all
