@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
@@ -101,11 +100,7 @@ func TestBesideApache(t *testing.T) {
 	}
 	origin := startOrigin(t)
 	users := filepath.Join(t.TempDir(), "users")
-	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeSecret(t, users, "ada:"+string(hash)+"\n")
+	writeUsers(t, users, "right")
 	dead := freeAddr(t)
 	apacheAddr := startApache(t, apache, origin.Addr, dead, users)
 	p := start(t, setup{rest: fmt.Sprintf(`

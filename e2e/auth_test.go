@@ -14,7 +14,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/valyala/fasthttp"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
@@ -47,11 +46,7 @@ func TestAuthTable(t *testing.T) {
 	dir := t.TempDir()
 	const secret = "a secret that has 32 bytes or more"
 	writeSecret(t, filepath.Join(dir, "secret"), secret)
-	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeSecret(t, filepath.Join(dir, "users"), "ada:"+string(hash)+"\n")
+	writeUsers(t, filepath.Join(dir, "users"), "right")
 	keys := &keyServer{}
 	first := keys.publish(t, "first")
 	keysAddr := startServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(*keys.set.Load()) })

@@ -17,7 +17,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/valyala/fasthttp"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/testkit"
@@ -205,14 +204,10 @@ func TestCodesOfAccess(t *testing.T) {
 	const secret = "a secret that has 32 bytes or more"
 	secretFile, users := filepath.Join(dir, "secret"), filepath.Join(dir, "users")
 	writeSecret(t, secretFile, secret)
-	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeSecret(t, users, "ada:"+string(hash)+"\n")
+	hash := writeUsers(t, users, "right")
 	costly := filepath.Join(dir, "costly")
 	// A hash of cost 14 is made by setting the cost: no password fits it.
-	writeSecret(t, costly, "eve:"+strings.Replace(string(hash), "$04$", "$14$", 1)+"\n")
+	writeSecret(t, costly, "eve:"+strings.Replace(hash, "$04$", "$14$", 1)+"\n")
 	backend := testkit.StartBackend(t, testkit.Echo())
 	judge := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("X-Verdict") {

@@ -23,6 +23,18 @@ func writeSecret(t testing.TB, file, text string) {
 	}
 }
 
+// writeUsers writes a users file with ada in it, and returns the hash of her
+// password, the cheapest that there is.
+func writeUsers(t testing.TB, file, password string) (hash string) {
+	t.Helper()
+	made, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeSecret(t, file, "ada:"+string(made)+"\n")
+	return string(made)
+}
+
 // A socket opens with a good token in its query alone; without one, and from a
 // page of another origin, no backend hears of it, and no token is logged.
 func TestSocketNeedsToken(t *testing.T) {
@@ -84,12 +96,8 @@ pools: {arena: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
 // these reaches one.
 func TestPathsAroundGuards(t *testing.T) {
 	t.Parallel()
-	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "users")
-	writeSecret(t, file, "ada:"+string(hash)+"\n")
+	writeUsers(t, file, "x")
 	backend := testkit.StartBackend(t, nil)
 	p := start(t, setup{rest: fmt.Sprintf(`routes:
 - {path: /, pool: web}
@@ -125,12 +133,8 @@ pools: {web: {backends: [{url: "http://%s"}]}}`, file, backend.Addr)})
 // listened to any longer.
 func TestRefusedHandshakeWithBody(t *testing.T) {
 	t.Parallel()
-	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "users")
-	writeSecret(t, file, "ada:"+string(hash)+"\n")
+	writeUsers(t, file, "x")
 	judge := startServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 	backend := testkit.StartBackend(t, nil)
 	p := start(t, setup{rest: fmt.Sprintf(`routes:
@@ -145,13 +149,13 @@ pools: {web: {backends: [{url: "http://%s"}]}}`, file, judge, backend.Addr)})
 		c.Send(get(path, append(lines, "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked")...))
 		_ = c.SetDeadline(time.Now().Add(patience))
 		chunks := []byte(strings.Repeat("1;"+strings.Repeat("e", 1000)+"\r\nx\r\n", 64))
+		var err error
 		for err == nil { // until it is reset
 			_, err = c.Write(chunks)
 		}
 		if os.IsTimeout(err) {
 			t.Errorf("%s: still read after %v", path, patience)
 		}
-		err = nil
 		c = testkit.DialTCP(t, p.web)
 		c.Send(get(path, append(lines, "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked")...))
 		if resp := c.ReadResponse(patience); resp.StatusCode != status || !resp.Close {
@@ -168,13 +172,7 @@ pools: {web: {backends: [{url: "http://%s"}]}}`, file, judge, backend.Addr)})
 // same, and one with a mistake is not.
 func TestUsersFileIsReloaded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
-	users := func(password string) {
-		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeSecret(t, file, "ada:"+string(hash)+"\n")
-	}
+	users := func(password string) { writeUsers(t, file, password) }
 	users("first")
 	backend := testkit.StartBackend(t, nil)
 	p := start(t, setup{rest: fmt.Sprintf(`routes: [{pool: web, auth: {basic: {users_file: %q}}}]
