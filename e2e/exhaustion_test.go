@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -258,9 +259,21 @@ func (p *process) watchGoroutines(ctx context.Context) (most, connections float6
 // descriptors is how many the process has open.
 func (p *process) descriptors(t testing.TB) int {
 	t.Helper()
-	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	return len(p.open(t))
+}
+
+// open is what the descriptors of the process lead to. One that was closed
+// meanwhile leads to nothing.
+func (p *process) open(t testing.TB) []string {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid)
+	all, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(all)
+	paths := make([]string, len(all))
+	for i, one := range all {
+		paths[i], _ = os.Readlink(filepath.Join(dir, one.Name()))
+	}
+	return paths
 }
