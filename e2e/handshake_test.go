@@ -302,6 +302,29 @@ func TestRefusalIsDelivered(t *testing.T) {
 	}
 }
 
+// A refusal that breaks off does so for the client, who must not take what has
+// come for all of it.
+func TestRefusalThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	p, h := startLinked(t, "")
+	f := func(name, rest, want string) {
+		t.Helper()
+		client := testkit.DialTCP(t, p.web)
+		client.Send(testkit.HandshakeRequest(p.web, "/"))
+		backend, _ := h.acceptRequest()
+		backend.Send("HTTP/1.1 403 Forbidden\r\n" + rest)
+		backend.Close()
+		resp := client.ReadResponse(patience)
+		if got, err := io.ReadAll(resp.Body); err == nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q and an error", name, got, err, want)
+		}
+	}
+	f("within the length", "Content-Length: 10\r\n\r\ngo aw", "go aw")
+	f("within a chunk", "Transfer-Encoding: chunked\r\n\r\n9\r\ngo aw", "go aw")
+	f("between two chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\ngo aw\r\n", "go aw")
+	p.awaitIdle("web")
+}
+
 // What a backend does wrong with a handshake is a 502 or 504 of our own, which
 // names the class and the request, and no address.
 func TestBrokenHandshakeAnswers(t *testing.T) {

@@ -37,11 +37,13 @@ func (s *socket) deliver(f *relay.Failure) {
 	resp.Header.DisableNormalizing()
 	resp.Header.SetNoDefaultContentType(true)
 	resp.StreamBody = true
-	from := io.MultiReader(bytes.NewReader(f.Received), patient{backend, below, s.route.timeouts.Body})
+	rest := &patient{Conn: backend, below: below, limit: s.route.timeouts.Body}
+	from := io.MultiReader(bytes.NewReader(f.Received), rest)
 	if err := readSound(resp, bufio.NewReaderSize(from, maxAnswerHeader)); err != nil {
 		s.giveUp(badAnswer, metrics.HandshakeBadAnswer)
 		return
 	}
+	rest.chunked = resp.Header.ContentLength() == -1
 	cleanAnswer(&resp.Header, nil)
 	if s.route.shape != nil {
 		s.route.shape.answer(&resp.Header, s.call.facts, nil)
@@ -109,15 +111,19 @@ func readSound(resp *fasthttp.Response, r *bufio.Reader) error {
 // 0: as long as it takes.
 type patient struct {
 	net.Conn
-	below *wire // nil: it has no TLS
-	limit time.Duration
+	below   *wire // nil: it has no TLS
+	limit   time.Duration
+	chunked bool // the body that is being read is
 }
 
-func (p patient) Read(b []byte) (int, error) {
+func (p *patient) Read(b []byte) (int, error) {
 	if p.limit > 0 {
 		_ = p.SetReadDeadline(time.Now().Add(p.limit))
 	}
 	n, err := p.Conn.Read(b)
+	if err == io.EOF && p.chunked {
+		return n, io.ErrUnexpectedEOF // fasthttp takes it for the last chunk
+	}
 	return n, p.below.told(err)
 }
 
