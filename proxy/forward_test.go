@@ -123,6 +123,23 @@ func TestAnswerFraming(t *testing.T) {
 	f("chunks malformed", get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n")
 }
 
+// An answer of our own to a HEAD has no body, also while the request's body is
+// still coming.
+func TestRefusedHEADHasNoBody(t *testing.T) {
+	const broken = "HTTP/1.1 broken\r\n\r\n"
+	for name, rest := range map[string]string{
+		"no body":           "\r\n",
+		"a body that comes": "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+	} {
+		r := start(t, configOf(behaving(t, says(broken))))
+		got := r.exchange(t, "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+rest)
+		head, body, _ := strings.Cut(got, "\r\n\r\n")
+		if !strings.HasPrefix(head, "HTTP/1.1 502 ") || !strings.Contains(head, "\r\nContent-Length: ") || body != "" {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
 func TestHTTP10KeepAlive(t *testing.T) {
 	r := start(t, configOf(scripted(t, nil, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")))
 	c := testkit.DialTCP(t, r.addr)

@@ -88,8 +88,12 @@ func (x *exchange) writeLastTo(c net.Conn) error {
 	a := &x.answer
 	if a.body == nil {
 		body := x.ctx.Response.Body()
-		if !x.ctx.Response.SkipBody {
+		skip := x.ctx.Response.SkipBody // fasthttp has set it for a HEAD by now
+		if len(body) > 0 || !skip {
 			h.SetContentLength(len(body))
+		}
+		if skip {
+			body = nil
 		}
 		return write(append(h.AppendBytes(nil), body...))
 	}
