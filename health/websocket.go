@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -19,6 +20,10 @@ import (
 // closePatience bounds how long a probe that has passed waits for the backend
 // to answer its Close, so that the backend sees an orderly end.
 const closePatience = 250 * time.Millisecond
+
+// maxHandshake is how much a probe reads before it is connected, in bytes: the
+// backend's certificates and its answer. A longer one fails the probe.
+const maxHandshake = 256 << 10
 
 // webSocketChecker passes when a backend completes a handshake and answers a
 // Ping with the Pong that belongs to it, RFC 6455 sections 4.1 and 5.5.
@@ -40,13 +45,16 @@ func (c webSocketChecker) check(ctx context.Context) answer {
 	// The library heeds ctx's deadline but not its cancellation once it is
 	// connected, so a cancelled ctx closes the socket under it.
 	release := func() bool { return true }
+	var bounded *boundedConn
 	d := websocket.Dialer{
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := c.dial(ctx, network, addr)
-			if err == nil {
-				release = context.AfterFunc(ctx, func() { conn.Close() })
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			release = context.AfterFunc(ctx, func() { conn.Close() })
+			bounded = &boundedConn{Conn: conn, left: maxHandshake}
+			return bounded, nil
 		},
 		TLSClientConfig: c.tls,
 		ReadBufferSize:  1024,
@@ -58,12 +66,29 @@ func (c webSocketChecker) check(ctx context.Context) answer {
 		return failed(handshakeError(resp, endOf(ctx, err))).of(resp)
 	}
 	defer ws.Close()
+	bounded.left = math.MaxInt // frames are passed over as they come
 	if err := ping(ctx, ws); err != nil {
 		return failed(endOf(ctx, err)).of(resp)
 	}
 	a := passed("pong received").of(resp)
 	sayGoodbye(ctx, ws)
 	return a
+}
+
+// boundedConn is a connection of which left bytes may be read. The library
+// itself keeps whatever header a backend sends.
+type boundedConn struct {
+	net.Conn
+	left int
+}
+
+func (c *boundedConn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, finding("handshake invalid: answer too long")
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
 }
 
 // endOf prefers the context's own error to that of a socket which was closed

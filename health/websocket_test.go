@@ -3,7 +3,10 @@ package health
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +39,27 @@ func TestWebSocketChecker(t *testing.T) {
 	f(pongs("not yours"), brief, "pong missing within 250ms")
 	// Not with f: this one does not notice that the probe has left.
 	wantProbe(t, testkit.StartBackend(t, testkit.Stalled()).Addr, spec("websocket", brief), "pong missing within 250ms")
+}
+
+// A backend whose header has no end takes no memory.
+func TestWebSocketCheckerBoundsTheAnswer(t *testing.T) {
+	sent := make(chan int, 1)
+	addr := testkit.ServeTCP(t, func(c *net.TCPConn) {
+		if _, err := c.Read(make([]byte, 4096)); err != nil {
+			return
+		}
+		n, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n")
+		for field := "X-Long: " + strings.Repeat("x", 4096) + "\r\n"; err == nil && n < 256<<20; {
+			var k int
+			k, err = io.WriteString(c, field)
+			n += k
+		}
+		sent <- n
+	})
+	wantProbe(t, addr, spec("websocket", ample), "handshake invalid: answer too long")
+	if n := <-sent; n > 64<<20 { // the kernel keeps some megabytes
+		t.Errorf("the probe has let the backend say %d bytes", n)
+	}
 }
 
 // pongs answers each Ping with these Pongs, where "" stands for the Ping's
