@@ -209,10 +209,13 @@ func (t *transport) Write(p []byte) (int, error) {
 }
 
 // aside calls f, which may wait for the peer, without a place among the
-// handshakes that compute.
+// handshakes that compute. A handshake that has failed here has none any more,
+// and may still have an alert to send.
 func (t *transport) aside(f func([]byte) (int, error), p []byte) (int, error) {
-	computing.leave()
-	t.inside = false
+	if t.inside {
+		computing.leave()
+		t.inside = false
+	}
 	n, err := f(p)
 	if err != nil {
 		return n, err

@@ -244,6 +244,33 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// A handshake that has failed holds no place, so an alert that it still has to
+// send gives none back.
+func TestFailedHandshakeHoldsNoPlace(t *testing.T) {
+	a, b := net.Pipe()
+	_ = a.Close()
+	_ = b.Close()
+	c := transport{conn: a, shaking: true, inside: true}
+	if err := computing.enter(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("read from a closed connection")
+		}
+		if _, err := c.Write([]byte("alert")); err == nil {
+			t.Error("wrote to a closed connection")
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the alert waits for a place to give back")
+	}
+}
+
 // Sealing and opening a small message allocates nothing, unless crypto/tls has
 // to ask for more.
 func TestMessagesAllocateNothing(t *testing.T) {
