@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ func (s *socket) deliver(f *relay.Failure) {
 		return
 	}
 	defer func() { _ = backend.Close() }()
+	defer context.AfterFunc(s.p.quit, func() { _ = backend.Close() })()
 
 	resp := fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseResponse(resp)
@@ -66,6 +68,7 @@ func (s *socket) deliver(f *relay.Failure) {
 		}
 	}()
 	if err == nil {
+		defer context.AfterFunc(s.p.quit, func() { _ = client.Close() })()
 		w := bufio.NewWriter(patientWriter{client, s.route.timeouts.Body})
 		err = errors.Join(resp.Write(w), w.Flush()) // of one that breaks off, what had come
 		_ = resp.CloseBodyStream()

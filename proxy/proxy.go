@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -53,8 +54,10 @@ type Proxy struct {
 
 	runtime atomic.Pointer[Runtime]
 
-	owes    sync.WaitGroup // handshakes that are on no loop: somebody is waiting for an answer
-	answers sync.WaitGroup // last answers that are being written
+	owes    sync.WaitGroup  // handshakes that are on no loop: somebody is waiting for an answer
+	answers sync.WaitGroup  // last answers that are being written
+	quit    context.Context // ends what is owed and takes too long
+	hurry   context.CancelFunc
 	keepers sync.WaitGroup // goroutines that keep spares
 
 	swap      sync.Mutex                // held by Swap and Close
@@ -64,6 +67,9 @@ type Proxy struct {
 	keys      map[string]*auth.Keys     // by URL; guarded by swap
 	forwards  []*auth.Forward           // of the Runtime in use; guarded by swap
 }
+
+// owedTime is how long Close waits for what handshakes are owed.
+const owedTime = 2 * time.Second
 
 // New returns a Proxy that answers 503 until the first Swap. Close ends it.
 func New(o Options) *Proxy {
@@ -80,6 +86,7 @@ func New(o Options) *Proxy {
 		spares:    make(map[sparesKey]*spares),
 		queues:    make(map[string]*queue),
 	}
+	p.quit, p.hurry = context.WithCancel(context.Background())
 	if p.short == nil {
 		p.short = func() bool { return false }
 	}
@@ -181,10 +188,13 @@ func (p *Proxy) AwaitAnswers(ctx context.Context) error {
 // Close closes the idle connections to backends, and those in use when their
 // request ends. Call it when no listener takes requests and no relay pairs any
 // more: it waits for the answers that failed handshakes are owed, some seconds
-// at most.
+// at most, and cuts what has not been delivered by then.
 func (p *Proxy) Close() {
 	p.Dismiss()
+	late := time.AfterFunc(owedTime, p.hurry)
 	p.owes.Wait()
+	late.Stop()
+	p.hurry()
 	p.keepers.Wait()
 	p.swap.Lock()
 	defer p.swap.Unlock()
