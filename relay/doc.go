@@ -103,7 +103,8 @@
 //	a side's RST          the other: everything that had arrived, then RST; while
 //	                      bytes are on their way, FIN behind them. What it still
 //	                      says is dropped, and it is closed when it ends, has
-//	                      everything, or takes nothing for HalfCloseIdle
+//	                      everything, or takes nothing for HalfCloseIdle. A backend
+//	                      that takes nothing as its client is reset has a second
 //	a side's TLS fails    that side: an alert. The other: as after RST
 //	a side takes nothing  nothing is lost: the other is not read meanwhile
 //	End, Farewell         client: Close with that code on a frame boundary; what

@@ -53,9 +53,9 @@ func (l *loop) sever(p *pair, f *Fault) {
 // keeps its time.
 func (l *loop) part(p *pair, f *Fault, due int64) {
 	switch {
-	case p.dying:
+	case p.deadline > 0:
 		due = min(due, p.deadline)
-	case p.halfGone():
+	case p.dying || p.halfGone():
 		due = min(due, l.now+p.limit())
 	}
 	p.state, p.fault, p.deadline = leaving, f, due

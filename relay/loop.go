@@ -232,14 +232,14 @@ func (l *loop) expire(p *pair) {
 	case open:
 		limit := p.limit()
 		switch {
-		case p.dying && l.now >= p.deadline:
+		case p.deadline > 0 && l.now >= p.deadline:
 			l.end(p, neither)
 			return
 		case p.halfGone():
 			l.await(p, limit)
 			return
 		case limit == 0 || l.now-p.last < limit:
-		case p.ends[Client].eof || p.ends[Backend].eof:
+		case p.ends[Client].eof || p.ends[Backend].eof || p.dying:
 			l.end(p, neither)
 			return
 		default:

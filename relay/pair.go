@@ -64,7 +64,8 @@ type pair struct {
 	began int64 // Open, and once open the 101
 	due   int64 // the wheel calls at this time or later
 	idle  int64 // 0: no limit
-	// When a pair that is leaving or dying is closed; 0: it is neither.
+	// When a pair that is leaving, or whose client was reset while its backend
+	// took nothing, is closed; 0: it is neither.
 	deadline int64
 
 	next, prev *pair // in a slot of the wheel
@@ -100,7 +101,7 @@ func (p *pair) halfGone() bool {
 // limit returns the milliseconds of silence that end an open pair, 0: none do.
 func (p *pair) limit() int64 {
 	half := HalfCloseIdle.Milliseconds()
-	if (p.ends[Client].eof || p.ends[Backend].eof) && (p.idle == 0 || p.idle > half) {
+	if (p.ends[Client].eof || p.ends[Backend].eof || p.dying) && (p.idle == 0 || p.idle > half) {
 		return half
 	}
 	return p.idle

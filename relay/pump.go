@@ -41,11 +41,16 @@ func (l *loop) pump(p *pair, from int) bool {
 	src, dst := &p.ends[from], &p.ends[to]
 	if len(dst.pend) > 0 && (!dst.writable || !l.flush(p, to)) && !dst.told {
 		// src is not read meanwhile: back-pressure. A reset of src is seen all
-		// the same; what it said before has a moment to get through.
+		// the same. What a backend said before is its client's, however slow;
+		// what a client said has a moment to get through.
 		if src.broken && !p.dying {
 			p.dying = true
 			p.note(ender(from), "reset")
-			l.hasten(p)
+			if from == Client {
+				l.hasten(p)
+			} else {
+				l.halved(p)
+			}
 		}
 		return true
 	}
