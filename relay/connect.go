@@ -92,16 +92,16 @@ func descriptor(c net.Conn) int {
 
 var errAnswerTooLarge = errors.New("answer header above 32 KiB")
 
-// readHead reads up to and with the empty line that ends a header.
-func readHead(br *bufio.Reader) ([]byte, error) {
-	var head []byte
+// readHead reads up to and with the empty line that ends a header of at most
+// that many bytes. With an error it returns what had come of it.
+func readHead(br *bufio.Reader, most int) (head []byte, err error) {
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
-		if len(head) > maxAnswer {
-			return nil, errAnswerTooLarge
+		if len(head) >= most {
+			return head, errAnswerTooLarge
 		}
 		c, err := br.ReadByte()
 		if err != nil {
-			return nil, err
+			return head, err
 		}
 		head = append(head, c)
 	}

@@ -203,7 +203,7 @@ func (l *loop) answer(p *pair, data []byte) {
 		end := bytes.Index(data, []byte("\r\n\r\n"))
 		if end < 0 {
 			if c.skipped+len(data) > maxAnswer {
-				l.fail(p, Failure{Cause: AnswerTooLarge})
+				l.fail(p, Failure{Cause: AnswerTooLarge, Answered: true})
 				return
 			}
 			if len(c.head) != len(data) {
@@ -213,7 +213,7 @@ func (l *loop) answer(p *pair, data []byte) {
 		}
 		head = data[:end+4]
 		if c.skipped+len(head) > maxAnswer {
-			l.fail(p, Failure{Cause: AnswerTooLarge})
+			l.fail(p, Failure{Cause: AnswerTooLarge, Answered: true})
 			return
 		}
 		if !isInterim(head) {
@@ -285,7 +285,7 @@ func (l *loop) fail(p *pair, f Failure) {
 		l.poll.Remove(f.Backend)
 	} else {
 		f.Backend = -1
-		f.Answered = p.call.skipped+len(p.call.head) > 0
+		f.Answered = f.Answered || p.call.skipped+len(p.call.head) > 0
 		sys.Close(int(p.ends[Backend].fd))
 	}
 	p.owner.Failed(f)

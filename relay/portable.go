@@ -163,10 +163,12 @@ func (e *portable) dial(c *Call, client net.Conn) {
 	}
 	var head, received []byte
 	br := bufio.NewReader(to)
-	for err == nil {
-		if head, err = readHead(br); err == nil && !isInterim(head) {
+	skipped := 0 // bytes of interim answers
+	for {
+		if head, err = readHead(br, maxAnswer-skipped); err != nil || !isInterim(head) {
 			break
 		}
+		skipped += len(head)
 	}
 	if err != nil {
 		_ = conn.Close()
@@ -177,7 +179,7 @@ func (e *portable) dial(c *Call, client net.Conn) {
 		case isTimeout(err):
 			cause = AnswerTimeout
 		}
-		fail(Failure{Cause: cause, Err: err, Backend: -1})
+		fail(Failure{Cause: cause, Err: err, Backend: -1, Answered: skipped+len(head) > 0})
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})

@@ -477,6 +477,7 @@ func TestFailures(t *testing.T) {
 	silentListener := func(t *testing.T) net.Listener { return listen(t) }
 	f := func(name string, want Cause, l func(*testing.T) net.Listener, edit func(*Call), during func(t *testing.T, c, b *peer)) {
 		t.Helper()
+		answered := want == AnswerTooLarge || strings.HasSuffix(name, "in its answer")
 		t.Run(name, func(t *testing.T) {
 			engines(t, func(t *testing.T, r rig) {
 				ln := l(t)
@@ -509,6 +510,9 @@ func TestFailures(t *testing.T) {
 				if got.Cause != want {
 					t.Fatalf("cause %d (%v), want %d", got.Cause, got.Err, want)
 				}
+				if got.Answered != answered {
+					t.Fatalf("answered %t, want %t", got.Answered, answered)
+				}
 				if want == NotUpgraded && (got.Backend < 0 || !strings.HasPrefix(string(got.Received), "HTTP/1.1 403 ")) {
 					t.Fatalf("backend %d, received %q", got.Backend, got.Received)
 				}
@@ -525,6 +529,10 @@ func TestFailures(t *testing.T) {
 	f("refused", ConnectFailed, silentListener, nil, nil)
 	f("never answers", AnswerTimeout, silentListener, func(k *Call) { k.Answer = time.Second }, func(*testing.T, *peer, *peer) {})
 	f("ends before it answers", BackendEnded, silentListener, nil, func(_ *testing.T, _, b *peer) { _ = b.Close() })
+	f("ends in its answer", BackendEnded, silentListener, nil, func(t *testing.T, _, b *peer) {
+		send(t, b, []byte(switching[:20]))
+		_ = b.Close()
+	})
 	f("another answer", NotUpgraded, silentListener, func(k *Call) {
 		k.Owner.(*owner).answer = func(dst, _ []byte) ([]byte, error) { return dst, errors.New("not 101") }
 	}, func(t *testing.T, _, b *peer) {
@@ -532,6 +540,9 @@ func TestFailures(t *testing.T) {
 	})
 	f("endless header", AnswerTooLarge, silentListener, nil, func(t *testing.T, _, b *peer) {
 		_, _ = b.Write(bytes.Repeat([]byte("X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n"), 4000))
+	})
+	f("endless interim answers", AnswerTooLarge, silentListener, nil, func(t *testing.T, _, b *peer) {
+		_, _ = b.Write(bytes.Repeat([]byte("HTTP/1.1 103 Early Hints\r\n\r\n"), 4000))
 	})
 }
 
