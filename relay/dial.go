@@ -190,6 +190,10 @@ func (c *dial) cause() Cause {
 	return ConnectFailed
 }
 
+// errEarlyAnswer is what keeps a pair from opening whose client would go on in
+// the middle of the handshake.
+var errEarlyAnswer = errors.New("the backend agreed before it had taken the whole handshake")
+
 // answer takes bytes of the backend's answer to the handshake and opens the
 // pair once its header is whole and its owner content.
 func (l *loop) answer(p *pair, data []byte) {
@@ -223,6 +227,9 @@ func (l *loop) answer(p *pair, data []byte) {
 		data = data[len(head):]
 	}
 	out, err := p.owner.Answer(l.out[:0], head)
+	if err == nil && len(c.request) > 0 {
+		err = errEarlyAnswer
+	}
 	if err != nil {
 		l.fail(p, Failure{Cause: NotUpgraded, Err: err, Received: bytes.Clone(data)})
 		return

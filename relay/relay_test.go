@@ -546,6 +546,38 @@ func TestFailures(t *testing.T) {
 	})
 }
 
+// A backend that agrees before it has the whole handshake gets no client, whose
+// frames it would take for the rest of that.
+func TestBackendThatAgreesTooEarly(t *testing.T) {
+	loops(t, func(t *testing.T, r rig) {
+		if r.tls[Backend] {
+			return // its handshake is written to the end before its answer is read
+		}
+		l := listen(t)
+		_, at := r.client(t)
+		o := newOwner()
+		k := r.call(at, addr(l), o)
+		k.Request = []byte("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 64<<20) + "\r\n\r\n")
+		if err := r.Open(k); err != nil {
+			t.Fatal(err)
+		}
+		b, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if _, err := b.Write([]byte(switching)); err != nil {
+			t.Fatal(err)
+		}
+		f := within(t, "Failed", o.failed)
+		sys.Close(f.Client)
+		if f.Cause != NotUpgraded || !errors.Is(f.Err, errEarlyAnswer) {
+			t.Fatalf("cause %d (%v), want %d", f.Cause, f.Err, NotUpgraded)
+		}
+		sys.Close(f.Backend)
+	})
+}
+
 func TestClientLeavesWhileItsBackendIsDialled(t *testing.T) {
 	loops(t, func(t *testing.T, r rig) {
 		l := listen(t)
