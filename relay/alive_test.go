@@ -133,6 +133,29 @@ func TestThrottledIsNeitherSilentNorIdle(t *testing.T) {
 	})
 }
 
+// A side that has said Close has nothing more to say: what it sends all the same
+// keeps no pair from being idle, judged or not.
+func TestBehindACloseIsIdle(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, r rig) {
+		t.Parallel()
+		for _, guard := range []*Guard{nil, {}} {
+			j := r.join(t, func(k *Call) { k.Guard, k.Idle = guard, 300*time.Millisecond })
+			send(t, j.client, mine(Client, opClose, "\x03\xe8"))
+			go func() {
+				for {
+					if _, err := j.client.Write(mine(Client, opText, "more")); err != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}()
+			within(t, "Closed", j.owner.closed)
+			_, _ = j.client.Close(), j.backend.Close()
+		}
+	})
+}
+
 // halfway joins a pair of which the client has half of a frame, in which
 // a Ping to it is due for the nth time, and returns the other half.
 func (r rig) halfway(t *testing.T, frame []byte, n int, edit func(*Call)) (joined, []byte) {

@@ -39,7 +39,7 @@ func (j *joint) forward(from int, b []byte) (used int, wait time.Duration, f *Fa
 	var t Tally
 	whole := len(b)
 	used = whole
-	data := true
+	data, over := true, scan.Closed()
 	if f := j.bye.Load(); f != nil && (to == Client || j.severed.Load()) {
 		j.tellNow(to, f)
 	}
@@ -59,7 +59,7 @@ func (j *joint) forward(from int, b []byte) (used int, wait time.Duration, f *Fa
 	default:
 		scan.Scan(b, &t)
 	}
-	if data {
+	if data && !over { // what stands behind a Close keeps nothing alive
 		j.last.Store(int64(time.Since(j.began)))
 	}
 	j.frames[from].Add(t.Total())

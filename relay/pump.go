@@ -68,6 +68,7 @@ func (l *loop) pump(p *pair, from int) bool {
 		return true
 	}
 	for moved := 0; src.readable && moved < turnBytes; {
+		over := src.scan.Closed()
 		n, b, f, errno := l.take(p, from)
 		if errno != 0 {
 			if errno == sys.EAGAIN {
@@ -88,8 +89,8 @@ func (l *loop) pump(p *pair, from int) bool {
 		if dst.gone {
 			continue // nobody is there to get it
 		}
-		if p.watch == nil || p.watch.heard(from, l.now) {
-			p.last = l.now
+		if heard := p.watch == nil || p.watch.heard(from, l.now); heard && !over {
+			p.last = l.now // what stands behind a Close keeps nothing alive
 		}
 		if len(b) > 0 {
 			l.deliver(p, to, b)
