@@ -48,6 +48,9 @@ func TestMaxConnections(t *testing.T) {
 			if resp.StatusCode != status || len(body) == 0 {
 				t.Errorf("net/http client: status %d, body %q, want %d", resp.StatusCode, body, status)
 			}
+			if at, err := http.ParseTime(resp.Header.Get("Date")); err != nil || time.Since(at).Abs() > time.Minute {
+				t.Errorf("Date %q", resp.Header.Get("Date"))
+			}
 
 			get(t, one, "/1")
 			m := meterOf("web")

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/tlsconn"
 )
@@ -47,19 +49,30 @@ var refusalCodes = [...]explain.Code{
 }
 
 // refusals are the whole answers to refused connections.
-var refusals = [...][]byte{
+var refusals = [...]wholeAnswer{
 	RefusedMaxConnections:      refusal("503 Service Unavailable", refusalCodes[RefusedMaxConnections].String()+" service unavailable: the listener is at max_connections, try again later\n"),
 	RefusedMaxConnectionsPerIP: refusal("429 Too Many Requests", refusalCodes[RefusedMaxConnectionsPerIP].String()+" too many requests: this address is at max_connections_per_ip, close a connection first\n"),
 	RefusedDescriptors:         refusal("503 Service Unavailable", refusalCodes[RefusedDescriptors].String()+" service unavailable: too many connections are open, try again later\n"),
 	RefusedMemory:              refusal("503 Service Unavailable", refusalCodes[RefusedMemory].String()+" service unavailable: the server is short of memory, try again later\n"),
 }
 
-func refusal(status, body string) []byte { return wholeAnswer(status, "Retry-After: 1\r\n", body) }
+func refusal(status, body string) wholeAnswer {
+	return newWholeAnswer(status, "Retry-After: 1\r\n", body)
+}
 
-// wholeAnswer is an answer of one line that ends its connection.
-func wholeAnswer(status, fields, body string) []byte {
-	return []byte("HTTP/1.1 " + status + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " +
-		strconv.Itoa(len(body)) + "\r\n" + fields + "Connection: close\r\n\r\n" + body)
+// wholeAnswer is an answer of one line that ends its connection, but for its
+// Date, whose value comes behind the first part.
+type wholeAnswer [2]string
+
+func newWholeAnswer(status, fields, body string) wholeAnswer {
+	return wholeAnswer{"HTTP/1.1 " + status + "\r\nDate: ", "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " +
+		strconv.Itoa(len(body)) + "\r\n" + fields + "Connection: close\r\n\r\n" + body}
+}
+
+// now returns the answer with its Date (RFC 9110, section 6.6.1).
+func (a wholeAnswer) now() []byte {
+	b := append(make([]byte, 0, 512), a[0]...)
+	return append(fasthttp.AppendHTTPDate(b, time.Now()), a[1]...)
 }
 
 // refuse answers and closes nc without blocking. As long as there are slots it
@@ -75,12 +88,12 @@ func (sk *socket) refuse(nc net.Conn, why Refusal) {
 	select {
 	case slots <- struct{}{}:
 		sk.serving.Add(1)
-		go sk.farewell(nc, cfg, refusals[why])
+		go sk.farewell(nc, cfg, refusals[why].now())
 	default:
 		if cfg == nil {
 			// The send buffer of a new connection is empty and takes this whole.
 			nc.SetWriteDeadline(time.Now().Add(time.Millisecond))
-			nc.Write(refusals[why])
+			nc.Write(refusals[why].now())
 		}
 		nc.Close()
 	}

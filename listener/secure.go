@@ -16,7 +16,7 @@ import (
 const acmeProtocol = "acme-tls/1"
 
 // clearText answers what is said in clear where TLS is expected.
-var clearText = wholeAnswer("400 Bad Request", "", codeClearText.String()+" bad request: this port speaks TLS, write https:// or wss:// in place of http:// or ws://\n")
+var clearText = newWholeAnswer("400 Bad Request", "", codeClearText.String()+" bad request: this port speaks TLS, write https:// or wss:// in place of http:// or ws://\n")
 
 // secureConn is a [Conn] as fasthttp is to see it when TLS lies on it.
 type secureConn struct{ *Conn }
@@ -79,7 +79,7 @@ func (sk *socket) secure(c *Conn, cfg *tls.Config) bool {
 	if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && isHTTP(wrong.RecordHeader[:]) {
 		sk.opts.Reports.Report(&explain.Event{Code: codeClearText, Listener: st.name, Client: c.client})
 		c.raw.SetWriteDeadline(time.Now().Add(lingerTime))
-		_, _ = c.raw.Write(clearText)
+		_, _ = c.raw.Write(clearText.now())
 		c.lingers = true
 	} else if err != nil {
 		sk.log.Debug("TLS handshake failed", "listener", st.name, "client", c.client, "error", err)

@@ -66,7 +66,7 @@ func whole(r *bufio.Reader) bool {
 	}
 }
 
-const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: today\r\n\r\nok"
 
 // TestForwardsOverTLS: what goes over TCP goes over TLS, both ways, on one
 // connection.

@@ -166,6 +166,10 @@ func (x *exchange) readHead(c *backendConn, resp *fasthttp.Response) class {
 		case status == fasthttp.StatusSwitchingProtocols:
 			return x.doubts(errUnasked)
 		}
+		if status >= 200 && x.said.get("date") == nil {
+			dated(&resp.Header)
+			resp.Header.DisableNormalizing()
+		}
 		if err := resp.Header.Read(x.reader); err != nil {
 			return x.doubts(err)
 		}

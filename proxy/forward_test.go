@@ -141,11 +141,11 @@ func TestRefusedHEADHasNoBody(t *testing.T) {
 }
 
 func TestHTTP10KeepAlive(t *testing.T) {
-	r := start(t, configOf(scripted(t, nil, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")))
+	r := start(t, configOf(scripted(t, nil, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: today\r\n\r\na")))
 	c := testkit.DialTCP(t, r.addr)
 	for range 2 {
 		c.Send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-		want := "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\na"
+		want := "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: today\r\nConnection: keep-alive\r\n\r\na"
 		if got := string(c.ReadN(len(want), patience)); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}

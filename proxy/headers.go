@@ -240,8 +240,7 @@ var protoHTTP11 = []byte("HTTP/1.1")
 // It returns whether the backend's connection may be used again. Names keep
 // their spelling, but for those that fasthttp keeps apart and writes in their
 // usual one (Content-Type, Content-Length, Content-Encoding, Server,
-// Set-Cookie). A Date stays as it is; none is added, though RFC 9110, section
-// 6.6.1, asks for it, because fasthttp writes either its own Date or none.
+// Set-Cookie). A Date stays as it is.
 //
 // b is the same header as it was parsed; nil: unknown.
 func cleanAnswer(h *fasthttp.ResponseHeader, b *fieldBlock) (reusable bool) {
@@ -264,6 +263,14 @@ func cleanAnswer(h *fasthttp.ResponseHeader, b *fieldBlock) (reusable bool) {
 		}
 		h.DelBytes(name)
 	}
+}
+
+// dated empties h, and has fasthttp write the time of now as its Date, which the
+// server was told not to: answers that have one already keep theirs. Whoever
+// answers or forwards an answer without one adds it (RFC 9110, section 6.6.1).
+func dated(h *fasthttp.ResponseHeader) {
+	h.Reset()
+	h.SetNoDefaultContentType(true)
 }
 
 // nextHopByHop returns the first field of an answer that must not pass, nil

@@ -84,6 +84,7 @@ func (x *exchange) answerLocally(a *localAnswer) {
 		f.path = rootPath // of an absolute form without a path, or "*"
 	}
 	resp := &x.ctx.Response
+	dated(&resp.Header)
 	if a.to != nil {
 		if !validHost(x.req.host) {
 			x.refuse(badHost)

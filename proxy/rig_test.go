@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -215,8 +216,17 @@ func (r *rig) expectIdle(t testing.TB, addr string) {
 
 // exchange sends a whole request on a new connection and returns everything
 // that comes until the other side closes it, so the request should ask for
-// that.
+// that; but for a Date of now.
 func (r *rig) exchange(t testing.TB, request string) string {
+	t.Helper()
+	return dateOfNow.ReplaceAllString(r.exchangeAll(t, request), "")
+}
+
+// dateOfNow is a Date as fasthttp writes it.
+var dateOfNow = regexp.MustCompile(`(?m)^Date: \w{3}, \d\d \w{3} 20\d\d \d\d:\d\d:\d\d GMT\r\n`)
+
+// exchangeAll is exchange with the Date.
+func (r *rig) exchangeAll(t testing.TB, request string) string {
 	t.Helper()
 	c := testkit.DialTCP(t, r.addr)
 	c.Send(request)

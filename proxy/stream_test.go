@@ -45,10 +45,10 @@ func TestAnswersReachClientAsProduced(t *testing.T) {
 		r.expectIdle(t, addr)
 	}
 	chunk := func(s string) string { return "9\r\n" + s + "\r\n" }
-	f("chunked", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
-	f("known length", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", func(s string) string { return s })
+	f("chunked", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nDate: today\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nDate: today\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
+	f("known length", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nDate: today\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nDate: today\r\n\r\n", func(s string) string { return s })
 }
 
 // TestAnswerTooSlowInBody: timeouts.body cuts the client off.

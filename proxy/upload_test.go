@@ -215,10 +215,10 @@ func TestEarlyAnswers(t *testing.T) {
 		r.expectIdle(t, addr)
 	}
 	for there = range int32(nothingIsThere + 1) {
-		f("known length", "HTTP/1.1 413 No\r\nContent-Length: 4\r\n\r\nless", "HTTP/1.1 413 No\r\nContent-Length: 4\r\nConnection: close\r\n\r\nless")
-		f("no body", "HTTP/1.1 204 Fine\r\n\r\n", "HTTP/1.1 204 Fine\r\nConnection: close\r\n\r\n")
-		f("chunked", "HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n",
-			"HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n")
+		f("known length", "HTTP/1.1 413 No\r\nContent-Length: 4\r\nDate: today\r\n\r\nless", "HTTP/1.1 413 No\r\nContent-Length: 4\r\nDate: today\r\nConnection: close\r\n\r\nless")
+		f("no body", "HTTP/1.1 204 Fine\r\nDate: today\r\n\r\n", "HTTP/1.1 204 Fine\r\nDate: today\r\nConnection: close\r\n\r\n")
+		f("chunked", "HTTP/1.1 413 No\r\nDate: today\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n",
+			"HTTP/1.1 413 No\r\nDate: today\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nless\r\n0\r\nX-T: 1\r\n\r\n")
 	}
 }
 
