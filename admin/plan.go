@@ -27,10 +27,12 @@ type Plan struct {
 	SocketsStay   int64 `json:"sockets_stay"`
 	SocketsRetire int64 `json:"sockets_retire"`
 	// Keys are the sticky keys that tables remember now, KeysMoved those of
-	// them that will be given another backend. Clients that hold a cookie
-	// or a token are not known here.
-	Keys      int64 `json:"keys"`
-	KeysMoved int64 `json:"keys_moved"`
+	// them that will be given another backend. The clients of KeysCarried, pools
+	// that are sticky by cookie or token, hold theirs themselves: those with open
+	// sockets count, a socket as a key, others are not known here.
+	Keys        int64    `json:"keys"`
+	KeysMoved   int64    `json:"keys_moved"`
+	KeysCarried []string `json:"keys_carried,omitempty"`
 }
 
 // PlannedBackend is what becomes of one backend.

@@ -23,13 +23,27 @@ func randomPools(r *rand.Rand) map[string]config.Pool {
 		switch r.IntN(5) {
 		case 0:
 		case 1:
-			c.Sticky = &config.Sticky{By: "cookie", Name: "id"}
+			c.Sticky = &config.Sticky{By: "cookie", Name: []string{"id", "who"}[r.IntN(2)]}
 		default:
 			c.Sticky = &config.Sticky{By: "query", Name: "room", TTL: time.Hour * time.Duration(1+r.IntN(2)), MaxEntries: 1000}
 		}
 		pools[fmt.Sprint("p", name)] = c
 	}
 	return pools
+}
+
+// leads tells whether a client with that cookie is given that backend.
+func leads(p *Pool, cookie string, home *Backend) bool {
+	id, ok := p.Sticky().Decode([]byte(cookie))
+	if !ok {
+		return false
+	}
+	l, err := p.Pick(&Query{StickyBackend: id}, nil)
+	if err != nil {
+		return false
+	}
+	defer l.Done()
+	return l.Backend().Key() == home.Key()
 }
 
 // What Moves says of a reload is what the reload then does, on 200 random
@@ -58,9 +72,18 @@ func TestMovesIsWhatCommitDoes(t *testing.T) {
 		registry.Commit(before)
 		const keys = 50
 		homes := map[string][]*Backend{}
+		var open []*Lease
 		for _, p := range before.All() {
 			for key := range keys {
 				homes[p.Name()] = append(homes[p.Name()], pick(before, p.Name(), key))
+			}
+			for range 3 { // of whom Moves knows by their cookies
+				l, err := p.Pick(&Query{Kind: Socket}, nil)
+				if err != nil {
+					t.Fatalf("seed %d: pick: %v", seed, err)
+				}
+				l.Opened()
+				open = append(open, &l)
 			}
 		}
 
@@ -69,14 +92,32 @@ func TestMovesIsWhatCommitDoes(t *testing.T) {
 		registry.Commit(after)
 		for _, p := range before.All() {
 			m, told := says[p.Name()]
-			if sticky := p.Sticky() != nil && p.Sticky().By() == "query"; told != sticky {
-				t.Fatalf("seed %d: pool %s: told of keys: %v, has a table: %v", seed, p.Name(), told, sticky)
+			if told != (p.Sticky() != nil) {
+				t.Fatalf("seed %d: pool %s: told of keys: %v, is sticky: %v", seed, p.Name(), told, !told)
 			}
 			if !told {
 				continue
 			}
 			want := Moves{}
 			next := after.Pool(p.Name())
+			if p.Sticky().By() == "cookie" {
+				want.Carried = true
+				for _, l := range open {
+					home := l.Backend()
+					if home.Key().Pool != p.Name() {
+						continue
+					}
+					want.Keys++
+					if next == nil || next.Sticky() == nil || next.Sticky().Name() != p.Sticky().Name() || !leads(next, p.Sticky().Encode(home), home) {
+						want.Moved++
+					}
+				}
+				if m != want {
+					t.Fatalf("seed %d: pool %s: said %+v, came %+v", seed, p.Name(), m, want)
+				}
+				moved, kept = moved+m.Moved, kept+m.Keys-m.Moved
+				continue
+			}
 			table := next != nil && next.Sticky() != nil && next.Sticky().By() == "query"
 			for key, home := range homes[p.Name()] {
 				want.Keys++
@@ -89,6 +130,9 @@ func TestMovesIsWhatCommitDoes(t *testing.T) {
 				t.Fatalf("seed %d: pool %s: said %+v, came %+v", seed, p.Name(), m, want)
 			}
 			moved, kept = moved+m.Moved, kept+m.Keys-m.Moved
+		}
+		for _, l := range open {
+			l.Done()
 		}
 	}
 	if moved < 1000 || kept < 1000 {

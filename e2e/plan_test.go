@@ -101,6 +101,27 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// Clients that hold their keys themselves are known by their sockets.
+func TestPlanCountsCookies(t *testing.T) {
+	t.Parallel()
+	backends := startArenas(t, 2)
+	const keys = "sticky: {by: cookie, name: seat}"
+	p := start(t, setup{rest: siteOf([]string{backends[0].Addr, backends[1].Addr}, "balance: round_robin", keys)})
+	openPeers(t, p.web, "/", 4)
+	plan := p.path("new.yaml")
+	f := func(status int, want, rest string, args ...string) {
+		t.Helper()
+		if err := os.WriteFile(plan, []byte(p.text(rest)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.says(status, want, append([]string{"plan", "--config", plan}, args...)...)
+	}
+	f(0, "Sticky keys: 2 of 4 move.\nClients of web hold their keys themselves", siteOf([]string{backends[1].Addr}, keys))
+	f(1, "2 sticky keys would move, --max-moved allows 1", siteOf([]string{backends[1].Addr}, keys), "--max-moved", "1")
+	f(1, "4 sticky keys would move, --max-moved allows 0", siteOf([]string{backends[1].Addr, backends[0].Addr}, "sticky: {by: cookie, name: chair}"), "--max-moved", "0")
+	f(0, "0 of 4 move", siteOf([]string{backends[1].Addr, backends[0].Addr}, keys), "--max-moved", "0")
+}
+
 // A plan that hangs, because a file that it names does, is all that hangs:
 // reloads and orders go on, another plan is told why it has to wait, and a
 // second signal ends the process.

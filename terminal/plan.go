@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -29,13 +30,14 @@ func newPlan() *cobra.Command {
 	}
 	file := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
-	most := cmd.Flags().Int64("max-moved", -1, "end with 1 if more than `N` sticky keys would move")
+	most := cmd.Flags().Int64("max-moved", 0, "end with 1 if more than `N` sticky keys would move; not given: any number may")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
 		if *file == "" {
 			return errors.New("--config is missing, write the file that a reload would read: holdfast plan --config NEW")
 		}
-		if cmd.Flags().Changed("max-moved") {
+		bounded := cmd.Flags().Changed("max-moved")
+		if bounded {
 			if err := notNegative("max-moved", *most); err != nil {
 				return err
 			}
@@ -66,7 +68,7 @@ func newPlan() *cobra.Command {
 		} else {
 			err = writePlan(cmd.OutOrStdout(), &plan)
 		}
-		if err == nil && *most >= 0 && plan.KeysMoved > *most {
+		if err == nil && bounded && plan.KeysMoved > *most {
 			err = fmt.Errorf("%d sticky keys would move, --max-moved allows %d", plan.KeysMoved, *most)
 		}
 		return err
@@ -86,6 +88,10 @@ func writePlan(w io.Writer, plan *admin.Plan) error {
 	}
 	_, err := fmt.Fprintf(w, "\nSockets: %d on backends that stay, %d on backends that leave the configuration.\nSticky keys: %d of %d move.\n",
 		plan.SocketsStay, plan.SocketsRetire, plan.KeysMoved, plan.Keys)
+	if len(plan.KeysCarried) > 0 {
+		_, err = fmt.Fprintf(w, "Clients of %s hold their keys themselves: those with open sockets are counted, others are not known.\n",
+			strings.Join(plan.KeysCarried, ", "))
+	}
 	return err
 }
 

@@ -79,10 +79,14 @@ func (a *app) plan(cfg *config.Config, plan *admin.Plan) (*balancer.Pools, error
 			b.After = "are drained"
 		}
 	}
-	for _, m := range a.registry.Moves(pools) {
+	for pool, m := range a.registry.Moves(pools) {
 		plan.Keys += int64(m.Keys)
 		plan.KeysMoved += int64(m.Moved)
+		if m.Carried {
+			plan.KeysCarried = append(plan.KeysCarried, pool)
+		}
 	}
+	slices.Sort(plan.KeysCarried)
 	return pools, nil
 }
 
