@@ -103,6 +103,7 @@ routes:
   - {path: /dead, pool: dead}
   - {path: /mine, pool: arena, origins: ["https://game.example"]}
   - {path: /plain, respond: {status: 200, body: "no socket here"}}
+  - {path: /moved, redirect: {to: "http://game.example/ws", status: 301}}
 pools:
 %s%s`, onePool("arena", []string{echo.Addr}, "sticky: {by: cookie, name: where}"), onePool("dead", []string{freeAddr(t)}))})
 
@@ -124,7 +125,8 @@ pools:
 	f(1, []string{"handshake  403 ", "HF-3002 pages of this origin", "HF-3002  pages of this origin", "Remedy", "holdfast: the handshake was refused with 403, HF-3002"},
 		ws+"/mine", "--origin", "https://evil.example")
 	f(1, []string{"handshake  502 ", "HF-2003 backend refused", "Cause\n", "Remedy\n", "HF-2003"}, ws+"/dead")
-	f(1, []string{"handshake  200 ", "no socket here", "no code of Holdfast's"}, ws+"/plain")
+	f(1, []string{"handshake  200 ", "no socket here", "no code of Holdfast's", "a route with respond"}, ws+"/plain")
+	f(1, []string{"handshake  301 ", "answered with 301, a redirect", "test http://game.example/ws;"}, ws+"/moved")
 	f(1, []string{"connection refused", "nothing listens there"}, "ws://"+freeAddr(t)+"/")
 	f(1, []string{"speaks no TLS: use ws://"}, "wss://"+p.web+"/ws")
 	f(1, []string{`scheme "ftp"`}, "ftp://"+p.web)
@@ -162,4 +164,5 @@ func TestExplain(t *testing.T) {
 	f(0, []string{"HF-2003  backend refused the connection"}, "connect_failed")
 	f(0, []string{"The request\n", "HF-1001", "Backends\n", "HF-2003  502  connect_failed"})
 	f(1, []string{`holdfast: there is no code "HF-2103", the nearest is HF-20`}, "HF-2103")
+	f(1, []string{`holdfast: there is no code "banana", holdfast explain lists those that there are`}, "banana")
 }

@@ -78,10 +78,20 @@ func (t *trial) refused(resp *http.Response, took time.Duration) error {
 		fmt.Fprintf(t.out, "\n%s", page.Text())
 		return fmt.Errorf("the handshake was refused with %d, %s: %s", resp.StatusCode, page.Code, page.Title)
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
+	return t.uncoded(resp)
+}
+
+// uncoded is refused for an answer without a code: what a route answers by
+// itself has none either.
+func (t *trial) uncoded(resp *http.Response) error {
+	const whose = "it has no code of Holdfast's, so it is from the backend, from a route with respond or redirect, or from what is between"
+	switch to, err := resp.Location(); {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
 		return errors.New("the 101 is wrong: its Upgrade, Connection or Sec-WebSocket-Accept")
+	case resp.StatusCode >= 300 && resp.StatusCode < 400 && err == nil:
+		return fmt.Errorf("the handshake was answered with %d, a redirect, which browsers do not follow here: test %s; %s", resp.StatusCode, to, whose)
 	}
-	return fmt.Errorf("the handshake was refused with %d by the backend, or by what is between: it has no code of Holdfast's", resp.StatusCode)
+	return fmt.Errorf("the handshake was answered with %d in place of 101: %s", resp.StatusCode, whose)
 }
 
 // advise puts the remedy to an error to connect.
