@@ -31,7 +31,10 @@ func newExplain() *cobra.Command {
 				return nil
 			}
 			page, found := explain.Find(args[0])
-			if !found {
+			switch {
+			case page == nil:
+				return fmt.Errorf("there is no code %q, holdfast explain lists those that there are", args[0])
+			case !found:
 				return fmt.Errorf("there is no code %q, the nearest is %s (%s): %s", args[0], page.Code, page.Name, page.Title)
 			}
 			fmt.Fprint(cmd.OutOrStdout(), page.Text())

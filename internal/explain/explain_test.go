@@ -99,8 +99,13 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 func TestFind(t *testing.T) {
 	f := func(text string, code Code, found bool) {
 		t.Helper()
-		if p, ok := Find(text); p.Code != code || ok != found {
-			t.Errorf("%q: %s %t, want %s %t", text, p.Code, ok, code, found)
+		p, ok := Find(text)
+		var got Code // 0: none is near
+		if p != nil {
+			got = p.Code
+		}
+		if got != code || ok != found {
+			t.Errorf("%q: %s %t, want %s %t", text, got, ok, code, found)
 		}
 	}
 	f("HF-2003", 2003, true)
@@ -109,8 +114,13 @@ func TestFind(t *testing.T) {
 	f("connect_failed", 2003, true)
 	f("Connect-Failed", 2003, true)
 	f("HF-1014", 1013, false)
-	f("0", 1001, false)
+	f("203", 2003, false)
+	f("20033", 2003, false)
 	f("conect_fail", 2003, false)
+	f("0", 0, false)
+	f("HF-9999", 0, false)
+	f("banana", 0, false)
+	f("", 0, false)
 }
 
 func TestText(t *testing.T) {

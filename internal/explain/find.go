@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -8,8 +9,8 @@ import (
 )
 
 // Find returns the page that text names: by code, as HF-2003, hf2003 or 2003,
-// or by name, as connect_failed. If there is none, found is false and the page
-// is the nearest one.
+// or by name, as connect_failed. If there is none, found is false, and p is the
+// page that a typing mistake was probably meant for; nil: none is near.
 func Find(text string) (p *Page, found bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	digits := strings.TrimPrefix(strings.TrimPrefix(text, "hf"), "-")
@@ -20,29 +21,34 @@ func Find(text string) (p *Page, found bool) {
 	return byName(name)
 }
 
-func byNumber(n int) (*Page, bool) {
-	best, least := 0, -1
+// byNumber takes a code for meant that has another digit in one place, one too
+// many or one too few; of several, the one that is nearest by number.
+func byNumber(n int) (p *Page, found bool) {
+	digits, least := strconv.Itoa(n), 0
 	for i := range pages {
 		c := int(pages[i].Code)
-		d := abs(c - n)
-		if c/1000 != n/1000 {
-			d += 1000 // rather of the same chapter
+		if c == n {
+			return &pages[i], true
 		}
-		if least < 0 || d < least {
-			best, least = i, d
+		d := abs(c - n)
+		if (p == nil || d < least) && spelling.Distance(strconv.Itoa(c), digits) == 1 {
+			p, least = &pages[i], d
 		}
 	}
-	return &pages[best], least == 0
+	return p, false
 }
 
-func byName(name string) (*Page, bool) {
-	best, least := 0, -1
+func byName(name string) (p *Page, found bool) {
+	names := make([]string, len(pages))
 	for i := range pages {
-		if d := spelling.Distance(pages[i].Name, name); least < 0 || d < least {
-			best, least = i, d
-		}
+		names[i] = pages[i].Name
 	}
-	return &pages[best], least == 0
+	near, ok := spelling.Nearest(name, names)
+	if !ok {
+		return nil, false
+	}
+	p = &pages[slices.Index(names, near)]
+	return p, p.Name == name
 }
 
 func abs(n int) int {
