@@ -64,13 +64,20 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string {
-	if r.Message == "" {
-		return fmt.Sprintf("the admin address answers %d %s: is it Holdfast's?", r.status, http.StatusText(r.status))
-	}
 	if r.status == http.StatusUnauthorized {
 		return r.Message + ": use --token, or HOLDFAST_ADMIN_TOKEN"
 	}
 	return r.Problem.Error()
+}
+
+// stranger is the error for an answer that no admin address gives. how is how
+// the one at host answers.
+func stranger(host, how string, body []byte) error {
+	const remedy = "write the configuration's admin.address: --admin HOST:PORT"
+	if codes.Match(body) {
+		return fmt.Errorf("%s is a listener of Holdfast's and not its admin address, %s", host, remedy)
+	}
+	return fmt.Errorf("%s is not the admin address of a Holdfast, it answers %s: %s", host, how, remedy)
 }
 
 // do sends a request and decodes the answer into to, unless that is nil. The
@@ -108,15 +115,17 @@ func (c *client) do(ctx context.Context, method string, query url.Values, body i
 	}
 	if resp.StatusCode >= 300 {
 		r := &refusal{status: resp.StatusCode, body: data}
-		_ = json.Unmarshal(data, r) // whatever it is, the status says no
+		if json.Unmarshal(data, r) != nil || r.Message == "" || r.Code == "" {
+			return stranger(c.base.Host, strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))), data)
+		}
 		tame(reflect.ValueOf(r))
 		return r
 	}
 	if to == nil {
 		return nil
 	}
-	if err := json.Unmarshal(data, to); err != nil {
-		return fmt.Errorf("read answer of %s: %w; is it Holdfast's admin address?", c.base.Host, err)
+	if json.Unmarshal(data, to) != nil {
+		return stranger(c.base.Host, "something else than is asked for", data)
 	}
 	tame(reflect.ValueOf(to))
 	return nil

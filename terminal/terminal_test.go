@@ -445,17 +445,31 @@ func TestReloadRefused(t *testing.T) {
 	}
 }
 
+// Whoever answers, but not as an admin address does, is named, and what helps.
 func TestWhoAnswersIsNotHoldfast(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	defer server.Close()
-	c, err := newClient(server.URL, "")
-	if err != nil {
-		t.Fatal(err)
+	f := func(status int, body, want string) {
+		t.Helper()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}))
+		defer server.Close()
+		c, err := newClient(server.URL, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.pools(t.Context())
+		want = c.base.Host + " is " + want + "write the configuration's admin.address: --admin HOST:PORT"
+		if got := errText(err); got != want {
+			t.Errorf("error %q, want %q", got, want)
+		}
 	}
-	_, err = c.pools(t.Context())
-	if got := errText(err); got != "the admin address answers 404 Not Found: is it Holdfast's?" {
-		t.Errorf("error %q", got)
-	}
+	f(404, "404 page not found\n", "not the admin address of a Holdfast, it answers 404 Not Found: ")
+	f(404, `{"error":"not found"}`, "not the admin address of a Holdfast, it answers 404 Not Found: ")
+	f(301, "", "not the admin address of a Holdfast, it answers 301 Moved Permanently: ")
+	f(200, "<html>", "not the admin address of a Holdfast, it answers something else than is asked for: ")
+	f(200, "", "not the admin address of a Holdfast, it answers something else than is asked for: ")
+	f(404, "HF-1001 no route for this host and path\n", "a listener of Holdfast's and not its admin address, ")
 }
 
 // Who accepts and says nothing is named, with what may be the matter.
