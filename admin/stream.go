@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 const (
@@ -75,7 +77,7 @@ func (s *Server) follow(conn net.Conn, w *bufio.Writer, at uint64, shown *token)
 		at = next
 		if lost > 0 {
 			writeEvent(w, &Event{Time: time.Now(), Kind: "lost", Level: Warn,
-				Message: fmt.Sprintf("%d earlier events are not remembered any more", lost)})
+				Message: spelling.Count(lost, "earlier event") + ", not remembered any more"})
 		}
 		for i := range list {
 			writeEvent(w, &list[i])

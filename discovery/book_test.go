@@ -75,7 +75,7 @@ func TestTroubleOf(t *testing.T) {
 	f(fmt.Errorf("read: %w", troubled("empty", "none")), "empty", "none")
 	f(errors.New("a\nb\x00 \x1b[31mc"), "failed", "a b? ?[31mc")
 	f(fmt.Errorf("%w: more than 5", config.ErrTooMany), "too many", "there are too many: more than 5 backends: raise max_backends if that is meant")
-	f(config.Errors{{File: "x", Path: "[0].url", Msg: "is missing"}, {File: "x", Msg: "y"}}, "nonsense", "x: [0].url: is missing (and 1 more mistakes)")
+	f(config.Errors{{File: "x", Path: "[0].url", Msg: "is missing"}, {File: "x", Msg: "y"}}, "nonsense", "x: [0].url: is missing (and 1 more)")
 	if got := troubleOf(errors.New(strings.Repeat("ä", 500))); len(got.detail) > maxDetail+3 || !strings.HasSuffix(got.detail, "ä...") {
 		t.Errorf("%d bytes: %q", len(got.detail), got.detail)
 	}

@@ -40,7 +40,7 @@ func troubleOf(err error) *trouble {
 	if mistakes, ok := errors.AsType[config.Errors](err); ok {
 		detail = explain.Line(mistakes[0].Error(), maxDetail)
 		if n := len(mistakes); n > 1 {
-			detail += fmt.Sprintf(" (and %d more mistakes)", n-1)
+			detail += fmt.Sprintf(" (and %d more)", n-1)
 		}
 		return &trouble{"nonsense", detail}
 	}

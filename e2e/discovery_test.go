@@ -76,8 +76,8 @@ func TestDiscoveryByDNS(t *testing.T) {
 	rest := found(source, "sticky: {by: query, name: room, ttl: 5m}")
 	p := start(t, setup{rest: rest})
 	p.awaitMembers("b1 b2")
-	p.logged("1 pools, 2 backends") // with those that were found before it served
-	rooms := map[string]string{}    // to backend
+	p.logged("1 pool, 2 backends") // with those that were found before it served
+	rooms := map[string]string{}   // to backend
 	var peers []*peer
 	for i := range 20 {
 		room := fmt.Sprintf("/?room=r%d", i)

@@ -183,7 +183,7 @@ func TestCloseOneSocket(t *testing.T) {
 		t.Fatalf("%d sockets with that key", len(found))
 	}
 	out, _, status := p.holdfast("sockets", "--key", "cheat")
-	if status != 0 || !strings.Contains(out, found[0].ID) || !strings.Contains(out, "1 of 1 sockets") {
+	if status != 0 || !strings.Contains(out, found[0].ID) || !strings.Contains(out, "1 of 1 socket\n") {
 		t.Errorf("sockets: %d\n%s", status, out)
 	}
 

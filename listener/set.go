@@ -143,7 +143,7 @@ func (s *Set) Shutdown(ctx context.Context) error {
 	for _, sk := range sockets {
 		cut += sk.cut()
 	}
-	return fmt.Errorf("shut down listeners: cut %d connections with requests under way: %w", cut, ctx.Err())
+	return fmt.Errorf("shut down listeners: %w, connections cut: %d", ctx.Err(), cut)
 }
 
 var (

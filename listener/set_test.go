@@ -344,7 +344,7 @@ func TestShutdownDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	err := s.Shutdown(ctx)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "cut 1 connections") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "connections cut: 1") {
 		t.Errorf("shutdown: %v", err)
 	}
 	c.ExpectClosed(5 * time.Second)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // pollInterval is how often progress is asked for.
@@ -79,7 +80,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		switch {
 		case !p.draining && retired && p.sockets == 0: // it went with its last socket
 			bar.end()
-			fmt.Fprintf(out, "%s is drained: %d sockets in %s\n", t, max(first, 0), took(time.Since(began)))
+			fmt.Fprintf(out, "%s is drained: %s in %s\n", t, spelling.Count(max(first, 0), "socket"), took(time.Since(began)))
 			return nil
 		case !p.draining:
 			bar.end()
@@ -92,7 +93,7 @@ func watchDrain(ctx context.Context, c *client, t target, out, progress io.Write
 		bar.show(max(first, p.left), p.left, p.forced, p.expected)
 		if p.left == 0 {
 			bar.end()
-			fmt.Fprintf(out, "%s is drained: %d sockets in %s, %d of them at the deadline\n", t, first, took(time.Since(began)), p.forced)
+			fmt.Fprintf(out, "%s is drained: %s in %s, %d of them at the deadline\n", t, spelling.Count(first, "socket"), took(time.Since(began)), p.forced)
 			return nil
 		}
 		select {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 func newPlan() *cobra.Command {
@@ -69,7 +70,7 @@ func newPlan() *cobra.Command {
 			err = writePlan(cmd.OutOrStdout(), &plan)
 		}
 		if err == nil && bounded && plan.KeysMoved > *most {
-			err = fmt.Errorf("%d sticky keys would move, --max-moved allows %d", plan.KeysMoved, *most)
+			err = fmt.Errorf("%s would move, --max-moved allows %d", spelling.Count(plan.KeysMoved, "sticky key"), *most)
 		}
 		return err
 	})

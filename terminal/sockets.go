@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 func newSockets() *cobra.Command {
@@ -85,7 +86,7 @@ func newSockets() *cobra.Command {
 		if err := table.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "\n%d of %d sockets\n", shown, max(shown, matched))
+		fmt.Fprintf(cmd.OutOrStdout(), "\n%d of %s\n", shown, spelling.Count(max(shown, matched), "socket"))
 		return nil
 	})
 	return cmd

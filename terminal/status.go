@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 func newStatus() *cobra.Command {
@@ -98,7 +99,7 @@ func writeStatus(w io.Writer, st *admin.Status, pools []admin.Pool) error {
 	if at := st.Configuration.Loaded; !at.IsZero() { // the demo has no file
 		loaded = ", configuration loaded " + age(st.Now.Sub(at)) + " ago"
 	}
-	_, err := fmt.Fprintf(w, "\n%d sockets. Up for %s%s.\n", sockets, age(st.Now.Sub(st.Began)), loaded)
+	_, err := fmt.Fprintf(w, "\n%s. Up for %s%s.\n", spelling.Count(sockets, "socket"), age(st.Now.Sub(st.Began)), loaded)
 	return err
 }
 

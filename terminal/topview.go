@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 // Colours of a terminal's own palette.
@@ -70,7 +71,7 @@ func (t top) head(b *strings.Builder, rows []row, width int) {
 	case err != nil:
 		condition, colour = err.Error(), red
 	case down > 0:
-		condition, colour = fmt.Sprintf("%d of %d backends down", down, len(rows)), yellow
+		condition, colour = fmt.Sprintf("%d of %s down", down, spelling.Count(len(rows), "backend")), yellow
 	}
 	fmt.Fprintf(b, "%sholdfast%s %s  %sup %s%s  %s%s%s\n", bold, plain, t.client.base.Host,
 		faint, age(t.status.Now.Sub(t.status.Began)), plain, colour, fit(condition, max(10, width-len(t.client.base.Host)-22)), plain)

@@ -30,8 +30,8 @@ func newCheck() *cobra.Command {
 		Short: "Say what is wrong with a configuration, or that nothing is",
 		Long: "Reads the file, and those that it names, as serve would, environment included, and looks up the\n" +
 			"backends' names. Prints what it holds and ends with 0, or prints every mistake, one a line, and\n" +
-			"ends with 1. Warnings, a name that does not resolve among them, change nothing in that.\n" +
-			"Nothing is bound.\n\n" +
+			"ends with 1. Warnings, a name that does not resolve among them, change nothing in that\n" +
+			"without --strict. Nothing is bound.\n\n" +
 			"With --connect the sources of discovery are asked, and every backend once, as its health check would,\n" +
 			"or by a connection if it has none. The status is 1 if a pool has no backend that is up.",
 		Args: terminal.NoArguments,

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/discovery"
 	"github.com/holdfast-lb/holdfast/health"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
 const (
@@ -84,7 +85,7 @@ func discovered(w io.Writer, cfg *config.Config) (full *config.Config, empty []s
 	sources := found.Status()
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		s := sources[name]
-		says := fmt.Sprintf("%d backends", s.Backends)
+		says := spelling.Count(s.Backends, "backend")
 		if s.Trouble != "" {
 			says = s.Trouble
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/drain"
+	"github.com/holdfast-lb/holdfast/internal/spelling"
 	"github.com/holdfast-lb/holdfast/proxy"
 )
 
@@ -44,7 +45,7 @@ func (a *app) drained(p drain.Progress) {
 	a.log.Info("drain ended", "pool", p.Key.Pool, "backend", name, "sockets", p.Sockets,
 		"closed", p.Closed, "forced", p.Forced, "took", took.String())
 	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: p.Key.Pool, Backend: name, State: "done",
-		Message: fmt.Sprintf("empty after %s: %d sockets closed, %d of them at the deadline", took, p.Closed+p.Forced, p.Forced)})
+		Message: fmt.Sprintf("empty after %s: %s closed, %d of them at the deadline", took, spelling.Count(p.Closed+p.Forced, "socket"), p.Forced)})
 	if !live {
 		a.drainer.Stop(p.Key)
 	}
@@ -78,7 +79,7 @@ func (a *app) startDrain(key balancer.Key, name string, policy config.Drain, dea
 	a.log.Info("drain begins", "pool", key.Pool, "backend", name, "sockets", sockets,
 		"deadline", until, "closes_per_second", policy.ClosesPerSecond)
 	a.events.Publish(admin.Event{Kind: "drain", Level: admin.Info, Pool: key.Pool, Backend: name, State: "begun",
-		Message: fmt.Sprintf("begins with %d sockets, until %s", sockets, until)})
+		Message: fmt.Sprintf("begins with %s, until %s", spelling.Count(sockets, "socket"), until)})
 	a.drainer.Start(key, name, policy, deadline)
 }
 

@@ -1,5 +1,18 @@
-// Package spelling tells how near two words are, for those who have mistyped one.
+// Package spelling tells how near two words are, for those who have mistyped one,
+// and writes how many there are of something.
 package spelling
+
+import "strconv"
+
+// Count writes a number of things, of which one is called noun and several by
+// the same with an s: "1 socket", "2 sockets".
+func Count[N int | int64 | uint64](n N, noun string) string {
+	text := strconv.FormatInt(int64(n), 10) + " " + noun // #nosec G115 -- nobody has so many
+	if n != 1 {
+		text += "s"
+	}
+	return text
+}
 
 // Distance is how many bytes must be put in, left out or replaced to make b of
 // a (Levenshtein).

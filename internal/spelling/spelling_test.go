@@ -54,3 +54,11 @@ func TestNearest(t *testing.T) {
 	f("", "")
 	f("balance", "")
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 sockets", 1: "1 socket", 2: "2 sockets"} {
+		if got := Count(n, "socket"); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
