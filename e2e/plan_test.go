@@ -165,7 +165,7 @@ func readsForever(file string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", file, err)
 	}
-	defer unix.Close(fd) //nolint:errcheck // it was read only
+	defer func() { _ = unix.Close(fd) }()
 	buf := make([]byte, 1<<16)
 	for {
 		switch n, err := unix.Read(fd, buf); {
