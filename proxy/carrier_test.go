@@ -50,6 +50,7 @@ func TestTokenShown(t *testing.T) {
 	f("subprotocol", "", offer+"game.v1, X-Seat."+first+"\r\n", backends[0])
 	f("subprotocol in a second line", "", offer+"game.v1\r\n"+offer+"X-Seat."+first+"\r\n", backends[0])
 	f("subprotocol that merely begins so", "", offer+"X-Seats."+first+", X-Seat, X-Seat., X-Seat"+first+"\r\n", nil)
+	f("subprotocols, whose names have a case", "", offer+"x-seat."+first+"\r\n", nil)
 	f("forged", "X-Seat="+forged, "X-Seat: "+forged+"\r\n"+offer+"X-Seat."+forged+"\r\n", nil)
 	f("cookie", "", "Cookie: X-Seat="+first+"\r\n", nil)
 	f("header before query", "X-Seat="+second, "X-Seat: "+first+"\r\n", backends[0])
