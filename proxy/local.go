@@ -86,8 +86,8 @@ func (x *exchange) answerLocally(a *localAnswer) {
 	resp := &x.ctx.Response
 	dated(&resp.Header)
 	if a.to != nil {
-		if !validHost(x.req.host) {
-			x.refuse(badHost)
+		if a.to.has(varHost) && !validHost(x.req.host) {
+			x.refuse(badHost) // HTTP/1.0 without one
 			return
 		}
 		resp.Header.SetBytesV("Location", a.to.appendTo(nil, &f))

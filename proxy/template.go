@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-lb/holdfast/config"
@@ -76,6 +77,11 @@ func compileTemplate(text string, known []string) (template, error) {
 		t = append(t, p)
 	}
 	return t, nil
+}
+
+// has tells whether the variable is in the text.
+func (t template) has(v variable) bool {
+	return slices.ContainsFunc(t, func(p piece) bool { return p.variable == v })
 }
 
 // appendTo appends the text with the facts in it.
