@@ -206,10 +206,10 @@ func TestAnOrderGivesADyingPairNoTime(t *testing.T) {
 	loops(t, func(t *testing.T, r rig) {
 		id := NewID()
 		j := r.join(t, func(k *Call) { k.ID = id })
-		r.flood(t, j.backend, Backend)
-		j.backend.reset()
+		r.flood(t, j.client, Client)
+		j.client.reset()
 		r.End(id, 1001, "bye", time.Minute)
-		if s := within(t, "Closed", j.owner.closed); s.Ender != ByBackend || s.Reason != "reset" {
+		if s := within(t, "Closed", j.owner.closed); s.Ender != ByClient || s.Reason != "reset" {
 			t.Fatalf("summary %+v", s)
 		}
 	})
