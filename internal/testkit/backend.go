@@ -3,11 +3,13 @@ package testkit
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,9 +80,16 @@ func (b *Backend) Start(t testing.TB) string {
 	}
 	addr := b.Addr
 	if addr == "" {
-		addr = "127.0.0.1:0"
+		addr = FreeAddr(t) // which nobody else gets while the server is stopped
 	}
-	l, err := net.Listen("tcp", addr)
+	var l net.Listener
+	var err error
+	Eventually(t, ioPatience, func() bool {
+		// What was forked while it listened before may have its listener for a
+		// moment more: see isFree.
+		l, err = net.Listen("tcp", addr)
+		return !errors.Is(err, syscall.EADDRINUSE)
+	}, "start backend: "+addr+" is free")
 	if err != nil {
 		t.Fatalf("start backend: %v", err)
 	}

@@ -34,12 +34,28 @@ func FreeAddr(t testing.TB) string {
 		if err == nil {
 			t.Cleanup(func() { _ = mark.Close() })
 		}
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
+		if isFree(int(port)) {
+			return fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}
 	t.Fatalf("find free port: all of %d to %d are taken", firstPort, firstPort+ports-1)
 	return ""
+}
+
+// isFree tells whether nobody listens on a port of 127.0.0.1. It does not listen
+// to find out: what is forked meanwhile, by another test, would listen on for the
+// moment until it is another program, and who is to have the port be refused it.
+func isFree(port int) bool {
+	syscall.ForkLock.RLock()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	return syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}) == nil
 }
