@@ -162,9 +162,10 @@ func (l *ledger) strike(c *Conn) {
 	s.unlink(c)
 }
 
-// vacate counts one connection of k less.
+// vacate counts one connection of k less, in all at last: who sees that there is
+// room finds room for k.
 func (l *ledger) vacate(k addrKey) {
-	l.open.Add(-1)
+	defer l.open.Add(-1)
 	if k == noAddr {
 		return
 	}

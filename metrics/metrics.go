@@ -142,14 +142,15 @@ func (m *Metrics) Handler() http.Handler {
 // Reload counts one attempt to take a configuration, which ended at the given
 // time. The first load of the process is one.
 func (m *Metrics) Reload(ok bool, at time.Time) {
+	// Counted last: who sees the count sees the rest.
 	if !ok {
-		m.reloadsFailed.Inc()
 		m.reloadSucceeded.Set(0)
+		m.reloadsFailed.Inc()
 		return
 	}
-	m.reloadsOK.Inc()
 	m.reloadSucceeded.Set(1)
 	m.reloadTime.Set(float64(at.UnixMilli()) / 1000)
+	m.reloadsOK.Inc()
 }
 
 // SetLogDropped names the function that a scrape asks how many access-log
