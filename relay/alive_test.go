@@ -71,7 +71,7 @@ func TestAnUploadIsNotSilent(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
 		t.Parallel()
-		j := r.join(t, func(k *Call) { k.Ping = 800 * time.Millisecond })
+		j := r.join(t, func(k *Call) { k.Ping = 2 * time.Second }) // in which it says something before it is held up
 		pings := pinged(j.client)
 		r.flood(t, j.client, Client)
 		goesOn(t, j, pings)
@@ -162,7 +162,7 @@ func (r rig) halfway(t *testing.T, frame []byte, n int, edit func(*Call)) (joine
 	t.Helper()
 	var id uint64
 	j := r.join(t, func(k *Call) {
-		k.ID, k.Ping = NewID(), 200*time.Millisecond
+		k.ID, k.Ping = NewID(), time.Second // in which half of the frame has come
 		edit(k)
 		id = k.ID
 	})
@@ -181,6 +181,7 @@ func (r rig) halfway(t *testing.T, frame []byte, n int, edit func(*Call)) (joine
 func TestALatePingHasItsTime(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
+		t.Parallel()
 		j, rest := r.halfway(t, mine(Backend, opBinary, strings.Repeat("x", 1000)), 2, func(*Call) {})
 		send(t, j.backend, rest)
 		expect(t, j.client, string(rest))
@@ -196,6 +197,7 @@ func TestALatePingHasItsTime(t *testing.T) {
 func TestNoPingBehindAClose(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
+		t.Parallel()
 		id := NewID()
 		j, rest := r.halfway(t, mine(Backend, opBinary, strings.Repeat("x", 1000)), 1, func(k *Call) { k.ID = id })
 		if !r.End(id, 1001, "bye", 10*time.Second) {
@@ -215,6 +217,7 @@ func TestNoPingBehindAClose(t *testing.T) {
 func TestNoPingInsideACutFrame(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
+		t.Parallel()
 		frame := mine(Backend, opText, strings.Repeat("x", 900)+"\xff"+strings.Repeat("x", 99))
 		j, rest := r.halfway(t, frame, 1, func(k *Call) { k.Guard = &Guard{UTF8: true} })
 		send(t, j.backend, rest)

@@ -53,7 +53,7 @@ func TestKeyUpdateWhileARequestIsUnderWay(t *testing.T) {
 	_, at := g.client(t)
 	o := newOwner()
 	k := g.call(at, addr(l), o)
-	k.Spare = spare
+	k.Spare, k.Answer = spare, time.Minute          // all of that is read below
 	k.Request = bytes.Repeat([]byte("GET "), 4<<20) // more than buffers hold
 	if err := r.Open(k); err != nil {
 		t.Fatal(err)

@@ -64,13 +64,15 @@ func TestEnd(t *testing.T) {
 func TestEndIsFinal(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
+		t.Parallel()
 		id := NewID()
 		j := r.join(t, func(k *Call) { k.ID = id })
+		const grace = time.Second
 		began := time.Now()
-		r.End(id, 4001, "kicked", 200*time.Millisecond)
+		r.End(id, 4001, "kicked", grace)
 		expect(t, j.client, string(appendClose(nil, Client, 4001, "kicked")))
 		s := within(t, "Closed", j.owner.closed)
-		if d := time.Since(began); d < 200*time.Millisecond || s.Code != 4001 {
+		if d := time.Since(began); d < grace || s.Code != 4001 {
 			t.Fatalf("ended after %v with %+v", d, s)
 		}
 	})
@@ -133,16 +135,20 @@ func TestOrdersFromManyGoroutines(t *testing.T) {
 		for _, j := range js {
 			readers.Go(func() {
 				_ = j.client.SetReadDeadline(time.Now().Add(20 * time.Second))
-				b, err := io.ReadAll(j.client)
-				if want := string(appendClose(nil, Client, 1012, "moved")); string(b) != want {
-					t.Errorf("client read %q (%v), want %q", b, err, want)
+				want := string(appendClose(nil, Client, 1012, "moved"))
+				b := make([]byte, len(want))
+				_, err := io.ReadFull(j.client, b)
+				_, _ = j.client.CloseWrite(), j.backend.CloseWrite()
+				rest, _ := io.ReadAll(j.client)
+				if string(b) != want || len(rest) > 0 {
+					t.Errorf("client read %q (%v) and %q, want %q", b, err, rest, want)
 				}
 			})
 		}
 		for range 4 {
 			orders.Go(func() {
 				for i := range n {
-					if r.End(first+uint64(i), 1012, "moved", 300*time.Millisecond) {
+					if r.End(first+uint64(i), 1012, "moved", 10*time.Second) {
 						found.Add(1)
 					}
 				}

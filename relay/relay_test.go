@@ -388,11 +388,12 @@ func TestIdle(t *testing.T) {
 func TestTalkingIsNotIdle(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, r rig) {
-		j := r.join(t, func(k *Call) { k.Idle = time.Second })
+		t.Parallel()
+		j := r.join(t, func(k *Call) { k.Idle = 3 * time.Second })
 		frame := appendFrame(nil, 1, false, []byte("tick"))
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		for range 16 {
+		for range 40 {
 			<-tick.C
 			send(t, j.backend, frame)
 			expect(t, j.client, string(frame))
@@ -458,7 +459,7 @@ func TestFarewellDeadline(t *testing.T) {
 		frame := appendFrame(nil, 2, false, make([]byte, 1000))
 		send(t, stuck.backend, frame[:10])
 		expect(t, stuck.client, string(frame[:10]))
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err := r.Farewell(ctx, 1001, "going away")
 		if !errors.Is(err, context.DeadlineExceeded) {

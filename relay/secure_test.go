@@ -130,7 +130,7 @@ func TestEndWithinTLSHandshake(t *testing.T) {
 		if err := r.Open(r.call(at, addr(l), o)); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if err := r.Farewell(ctx, 1001, "going away"); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,10 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
 // Beside a socket that sends as fast as it can, everybody else has a turn in
@@ -78,7 +82,18 @@ func TestALoudSocketHasOneTurn(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(pause) // not waited for: the loud one may fill less
+		// Those are waited for. The loud one may fill less.
+		testkit.Eventually(t, 10*time.Second, func() bool {
+			for i := range quiet {
+				for _, e := range l.table.find(uint64(i) + 2).ends {
+					if n, err := unix.IoctlGetInt(int(e.fd), unix.TIOCINQ); err != nil || n == 0 {
+						return false
+					}
+				}
+			}
+			return true
+		}, "what everybody says has come")
+		time.Sleep(pause)
 		close(hold)
 		if all := within(t, "the wakeup after the pause", passed); !all {
 			t.Error("somebody had no turn in the first wakeup")
