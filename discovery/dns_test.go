@@ -157,12 +157,17 @@ func TestDNSTroubles(t *testing.T) {
 	t.Parallel()
 	d := testkit.StartDNS(t, "arena.test. 30 IN A 10.0.0.1")
 	c := asks(d, "a", "arena.test")
-	c.Timeout = 200 * time.Millisecond
 	s := newDNSSource(c, 100)
+	c.Timeout = 200 * time.Millisecond
+	hasty := newDNSSource(c, 100)
 	const good = "10.0.0.1:9000=http://10.0.0.1:9000 30s"
 	f := func(what, want string, answer func(w dns.ResponseWriter, q *dns.Msg)) {
 		t.Helper()
 		d.Answer(answer)
+		s := s
+		if want == "trouble: timeout" {
+			s = hasty
+		}
 		if got := told(t, s); got != want {
 			t.Errorf("%s: %s, want %s", what, got, want)
 		}

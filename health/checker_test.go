@@ -12,8 +12,8 @@ import (
 
 // ample is a timeout for probes that answer, brief one for those that do not.
 const (
-	ample = 5 * time.Second
-	brief = 250 * time.Millisecond
+	ample = 15 * time.Second
+	brief = time.Second
 )
 
 // spec is a valid one for all types.

@@ -95,7 +95,7 @@ func TestHTTPCheckerRetriesRefusedWithinTheDeadline(t *testing.T) {
 	s := spec("http", brief)
 	s.Retries = 1000
 	got, _ := probe(testkit.FreeAddr(t), s)
-	if got != "timeout after 250ms" && got != "connection refused" {
+	if got != "timeout after 1s" && got != "connection refused" {
 		t.Fatalf("got %q", got)
 	}
 	s.Timeout, s.Retries = ample, 1
@@ -126,15 +126,15 @@ func TestHTTPCheckerBoundsWhatItReads(t *testing.T) {
 	}
 	f("HTTP/1.1 200 OK\r\n\r\n", 'x', "status 200") // a body without an end
 	f("HTTP/1.1 200 OK\r\nX: ", 'x', "net/http: server response headers exceeded 65536 bytes; aborted")
-	f("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", 0, "timeout after 250ms")
-	f("HTTP/1.1 200 OK\r\n", 0, "timeout after 250ms")
+	f("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", 0, "timeout after 1s")
+	f("HTTP/1.1 200 OK\r\n", 0, "timeout after 1s")
 }
 
 func TestHTTPCheckerTimeout(t *testing.T) {
 	b := testkit.StartBackend(t, hangOnAll)
 	s := spec("http", brief)
 	s.Retries = 3
-	wantProbe(t, b.Addr, s, "timeout after 250ms")
+	wantProbe(t, b.Addr, s, "timeout after 1s")
 	if got := b.Requests(); got != 1 {
 		t.Fatalf("%d requests, want 1: a timeout is not a connection error", got)
 	}

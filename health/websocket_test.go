@@ -34,11 +34,11 @@ func TestWebSocketChecker(t *testing.T) {
 	f(testkit.CloseWith(1011, "full"), ample, "closed with 1011 before the pong")
 	f(pongs(), ample, "connection closed before the pong")
 
-	f(testkit.HangOnUpgrade(), brief, "handshake unanswered within 250ms")
-	f(testkit.Silent(), brief, "pong missing within 250ms")
-	f(pongs("not yours"), brief, "pong missing within 250ms")
+	f(testkit.HangOnUpgrade(), brief, "handshake unanswered within 1s")
+	f(testkit.Silent(), brief, "pong missing within 1s")
+	f(pongs("not yours"), brief, "pong missing within 1s")
 	// Not with f: this one does not notice that the probe has left.
-	wantProbe(t, testkit.StartBackend(t, testkit.Stalled()).Addr, spec("websocket", brief), "pong missing within 250ms")
+	wantProbe(t, testkit.StartBackend(t, testkit.Stalled()).Addr, spec("websocket", brief), "pong missing within 1s")
 }
 
 // A backend whose header has no end takes no memory.
@@ -169,7 +169,7 @@ func TestProberFindsBackendThatHangsOnUpgrade(t *testing.T) {
 	if got, want := bytes.Count(log.Bytes(), []byte("\n")), 2; got != want {
 		t.Fatalf("%d lines in the log, want %d:\n%s", got, want, log.String())
 	}
-	if !bytes.Contains(log.Bytes(), []byte(`why="handshake unanswered within 250ms" probes=2`)) {
+	if !bytes.Contains(log.Bytes(), []byte(`why="handshake unanswered within 1s" probes=2`)) {
 		t.Fatalf("the log does not say why:\n%s", log.String())
 	}
 }

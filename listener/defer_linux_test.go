@@ -28,10 +28,10 @@ func deferredBy(t *testing.T, s *Set, address string) (seconds int) {
 func TestDeferAccept(t *testing.T) {
 	opts, meterOf := metered(hello)
 	l := web()
-	l.DeferAccept = 3 * time.Second
+	l.DeferAccept = 15 * time.Second
 	s, addr := serve(t, opts, l)
-	if n := deferredBy(t, s, l.Address); n != 3 {
-		t.Errorf("TCP_DEFER_ACCEPT is %d s, want 3", n)
+	if n := deferredBy(t, s, l.Address); n != 15 {
+		t.Errorf("TCP_DEFER_ACCEPT is %d s, want 15", n)
 	}
 	silent, speaks := testkit.DialTCP(t, addr), testkit.DialTCP(t, addr)
 	get(t, speaks, "/one")
@@ -45,7 +45,7 @@ func TestDeferAccept(t *testing.T) {
 		t.Errorf("TCP_DEFER_ACCEPT is %d s after a reload without", n)
 	}
 	testkit.DialTCP(t, addr)
-	testkit.Eventually(t, 5*time.Second, func() bool { return meterOf("web").accepted.Load() == 2 }, "one that says nothing is accepted")
+	testkit.Eventually(t, 10*time.Second, func() bool { return meterOf("web").accepted.Load() == 2 }, "one that says nothing is accepted")
 	for _, c := range []*testkit.TCP{silent, speaks} {
 		get(t, c, "/two")
 	}

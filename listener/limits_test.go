@@ -40,6 +40,10 @@ func TestMaxConnections(t *testing.T) {
 			silent.ExpectClosed(5 * time.Second)
 			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 			resp, err := client.Get("http://" + address + "/")
+			tries := int64(1)
+			for ; err != nil && tries < 3; tries++ { // which is what it says if the machine has it wait to send
+				resp, err = client.Get("http://" + address + "/")
+			}
 			if err != nil {
 				t.Fatalf("net/http client: %v", err)
 			}
@@ -54,11 +58,11 @@ func TestMaxConnections(t *testing.T) {
 
 			get(t, one, "/1")
 			m := meterOf("web")
-			if n := m.refused[refusal].Load(); n != 2 {
-				t.Errorf("%d refused, want 2", n)
+			if n := m.refused[refusal].Load(); n != 1+tries {
+				t.Errorf("%d refused, want %d", n, 1+tries)
 			}
-			if n := m.accepted.Load(); n != 4 {
-				t.Errorf("%d accepted, want 4", n)
+			if n := m.accepted.Load(); n != 3+tries {
+				t.Errorf("%d accepted, want %d", n, 3+tries)
 			}
 			if n := m.opened(); n != 2 {
 				t.Errorf("%d open, want 2", n)
@@ -90,8 +94,10 @@ func TestRefusalsDoNotBlock(t *testing.T) {
 		defer c.Close()
 	}
 	m := meterOf("web")
-	testkit.Eventually(t, 10*time.Second, func() bool { return m.refused[RefusedMaxConnections].Load() == flood }, "all are refused")
-	if took := time.Since(start); took > 4*time.Second {
+	// One after the other they would take requestWait each.
+	const most = flood * requestWait / 3
+	testkit.Eventually(t, most, func() bool { return m.refused[RefusedMaxConnections].Load() == flood }, "all are refused")
+	if took := time.Since(start); took > most {
 		t.Errorf("%d refusals took %v", flood, took)
 	}
 	get(t, one, "/1")

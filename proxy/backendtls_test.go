@@ -180,7 +180,19 @@ func TestStaleTLS(t *testing.T) {
 		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		c.ReadUntil("ok", patience)
 		<-ended
-		time.Sleep(20 * time.Millisecond) // on its way through the loopback
+		testkit.Eventually(t, patience, func() bool {
+			alive := 0
+			for _, u := range r.proxy.runtime.Load().upstreams {
+				u.mu.Lock()
+				for _, idle := range u.idle {
+					if idle.alive() {
+						alive++
+					}
+				}
+				u.mu.Unlock()
+			}
+			return alive == 0
+		}, "the end has come through the loopback")
 		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 		if got := c.ReadUntil("\r\n\r\n", patience); !strings.HasPrefix(got, "HTTP/1.1 200") || conns.Load() != 2 {
 			t.Errorf("%s: %q on %d connections", name, got, conns.Load())

@@ -169,7 +169,7 @@ func TestBodyRefusals(t *testing.T) {
 	cfg := configOf(b.Addr)
 	cfg.Listeners[0].Limits.MaxBodyBytes = 10000
 	var log testkit.Log
-	r := startWith(t, cfg, 100*time.Millisecond, slog.NewTextHandler(&log, nil))
+	r := startWith(t, cfg, time.Second, slog.NewTextHandler(&log, nil))
 	f := func(name, request, status, class string) {
 		t.Helper()
 		t.Log(name)
@@ -275,11 +275,11 @@ func TestBackendDiesDuringUpload(t *testing.T) {
 func TestResponseTimeoutCountsFromTheRequestsEnd(t *testing.T) {
 	b := testkit.StartBackend(t, echoBody)
 	cfg := configOf(b.Addr)
-	cfg.Routes[0].Timeouts.Response = 150 * time.Millisecond
+	cfg.Routes[0].Timeouts.Response = time.Second
 	r := start(t, cfg)
 	c := testkit.DialTCP(t, r.addr)
 	c.Send("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
-	c.SendSplit([]byte(strings.Repeat("1\r\nx\r\n", 5)), 6, 80*time.Millisecond)
+	c.SendSplit([]byte(strings.Repeat("1\r\nx\r\n", 5)), 6, 300*time.Millisecond)
 	c.Send("0\r\n\r\n")
 	if got := c.ReadAll(patience); !strings.HasSuffix(got, "\r\n\r\nxxxxx") {
 		t.Errorf("got %q", got)
