@@ -94,9 +94,10 @@ func onePool(name string, addrs []string, keys ...string) string {
 	return b.String()
 }
 
-// quickHealth is a health check that finds out within a second, and leaves a
-// backend on a busy machine enough time to answer.
-const quickHealth = "health: {type: http, path: /health, interval: 300ms, rise: 1, fall: 2, initial: up}"
+// quickHealth is a health check that finds out within two seconds, and leaves a
+// backend on a busy machine the same time to answer: a probe has as long as the
+// interval.
+const quickHealth = "health: {type: http, path: /health, interval: 1s, rise: 1, fall: 2, initial: up}"
 
 // peer is a WebSocket client among many: it reports errors instead of ending
 // the test, so it may be used from any goroutine.

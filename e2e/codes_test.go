@@ -123,11 +123,14 @@ func TestCodesOfBackends(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("routes:\n")
 	for _, name := range []string{"down", "full", "refused", "deaf", "broken", "bad", "late", "cut", "noTLS"} {
-		connect := "10s"
-		if name == "deaf" {
+		connect, response := "1m", "1m"
+		switch name {
+		case "deaf":
 			connect = "300ms"
+		case "late":
+			response = "1s"
 		}
-		fmt.Fprintf(&b, "  - {name: %s, path: /%s, pool: %s, retries: 0, timeouts: {connect: %s, response: 1s}}\n", name, name, strings.ToLower(name), connect)
+		fmt.Fprintf(&b, "  - {name: %s, path: /%s, pool: %s, retries: 0, timeouts: {connect: %s, response: %s}}\n", name, name, strings.ToLower(name), connect, response)
 	}
 	b.WriteString("pools:\n")
 	b.WriteString(onePool("down", []string{freeAddr(t)}, "health: {type: tcp, interval: 100ms, timeout: 100ms, fall: 1, initial: up}"))
@@ -186,12 +189,14 @@ func deafAddr(t *testing.T) string {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
-	for range 16 {
+	for failed, tried := 0, 0; tried < 16; tried++ {
 		c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
-		if err != nil {
+		if err == nil {
+			failed = 0
+			t.Cleanup(func() { c.Close() })
+		} else if failed++; failed == 2 { // once may be a machine that is busy
 			return addr
 		}
-		t.Cleanup(func() { c.Close() })
 	}
 	t.Skip("this system's queue of connections is not bounded by listen")
 	return ""
@@ -303,10 +308,11 @@ func TestCodesOfListeners(t *testing.T) {
 			testkit.DialRaw(t, p.web, "/")
 		}
 		page, _ := explain.Find(code)
-		resp, body := exchange(t, p.web, testkit.HandshakeRequest("game.example", "/"))
-		if resp.StatusCode != page.Status || !strings.HasPrefix(body, code+" ") {
-			t.Errorf("%s: %d %q", code, resp.StatusCode, body)
-		}
+		// The second within a second, at a rate, is not always the next.
+		testkit.Eventually(t, patience, func() bool {
+			resp, body := exchange(t, p.web, testkit.HandshakeRequest("game.example", "/"))
+			return resp.StatusCode == page.Status && strings.HasPrefix(body, code+" ")
+		}, "somebody is refused with "+code)
 		p.told(code)
 	}
 	f("HF-4001", "max_connections: 2", 2)

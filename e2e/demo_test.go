@@ -76,7 +76,7 @@ func TestDemo(t *testing.T) {
 	if code := p.wait(patience); code != 0 {
 		t.Errorf("Ctrl-C: exit code %d, want 0", code)
 	}
-	if took := time.Since(began); took > 3*time.Second { // one is promised, on a machine that has nothing else to do
+	if took := time.Since(began); took > 10*time.Second { // one is promised, on a machine that has nothing else to do
 		t.Errorf("Ctrl-C took %v, with sockets open", took)
 	}
 }

@@ -170,7 +170,8 @@ func TestDiscoveryByDNS(t *testing.T) {
 	p.logged(`"changes":"pools ~web(balance)"`)
 	d.Set(t, services("", addrs[1], addrs[2])...)
 	p.logged("discovery answers again")
-	if n := strings.Count(p.log(), "discovery fails") - before; n > 4 {
+	// Twelve answers and more; late ones may be a trouble of their own.
+	if n := strings.Count(p.log(), "discovery fails") - before; n > 8 {
 		t.Errorf("%d lines about four troubles", n)
 	}
 
@@ -263,7 +264,7 @@ func TestDiscoveryByHTTP(t *testing.T) {
 		says(h)
 		testkit.Eventually(t, patience, func() bool { return strings.Contains(p.log(), want) }, what+": the log has "+want)
 		before := asked.Load()
-		testkit.Eventually(t, patience, func() bool { return asked.Load() >= before+2 }, "it is asked again")
+		testkit.Eventually(t, patience, func() bool { return asked.Load() >= before+3 }, "it is asked again")
 		if p.members() != "b1 b2" {
 			t.Errorf("%s: the backends are %s", what, p.members())
 		}
@@ -275,7 +276,8 @@ func TestDiscoveryByHTTP(t *testing.T) {
 	trouble("a million entries", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, million) }, "the list is longer than")
 	trouble("it hangs", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time")
 	trouble("empty", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") }, "the answer holds no backend")
-	if n := strings.Count(p.log(), "discovery fails") - before; n > 5 {
+	// Fifteen answers and more; late ones may be a trouble of their own.
+	if n := strings.Count(p.log(), "discovery fails") - before; n > 10 {
 		t.Errorf("%d lines about five troubles", n)
 	}
 	for _, peer := range append(peers, openPeers(t, p.web, "/", 8)...) {

@@ -107,6 +107,7 @@ func TestDrainAtAPace(t *testing.T) {
 	}, "half way")
 	p.write(siteOf(arenas, "drain: {deadline: 60s, closes_per_second: 20, close_code: 4321}", "balance: p2c"))
 	p.reload()
+	reloaded := time.Since(began)
 	if got := p.backend("web", "b1"); got.Mode != "drain" || got.Drain == nil || got.Drain.Sockets != sockets {
 		t.Errorf("after the reload: mode %s, drain %+v", got.Mode, got.Drain)
 	}
@@ -118,8 +119,10 @@ func TestDrainAtAPace(t *testing.T) {
 			checkClose(t, c, 1012)
 		}
 	}
-	if renewed == 0 {
-		t.Error("nobody read the code of the new configuration")
+	// On a machine that was busy with something else, all may have been told by
+	// then; but no sooner than the pace allows.
+	if renewed == 0 && reloaded < (sockets-1)*time.Second/perSecond {
+		t.Errorf("after a reload %v into the drain, nobody read the code of the new configuration", reloaded)
 	}
 	if took := time.Since(began); took < (sockets-perSecond)*time.Second/perSecond {
 		t.Errorf("%d closes took %v, %d a second are allowed", sockets, took, perSecond)
@@ -164,9 +167,10 @@ func TestDrainDeadlineAndUndrain(t *testing.T) {
 	if b := p.backend("web", "b1"); b.Mode != "ready" || b.Drain != nil || b.Active.Sockets != 20 {
 		t.Errorf("after the undrain: %+v", b)
 	}
-	began := time.Now()
-	p.post("/api/v1/pools/web/drain?deadline=700ms")
+	p.post("/api/v1/pools/web/drain?deadline=1h")
 	p.post("/api/v1/pools/web/backends/b2/undrain")
+	began := time.Now()
+	p.post("/api/v1/pools/web/backends/b1/drain?deadline=700ms")
 	for range len(of["b1"]) {
 		c := <-leaving
 		checkClose(t, c, 1012)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -59,8 +60,11 @@ func hasty(t *testing.T, answer string, came chan<- string) (addr string) {
 func TestUploadsAreBoundedBehindTheirAnswer(t *testing.T) {
 	t.Parallel()
 	came := make(chan string, 1)
+	// Those who are silent are at a listener of their own: on a busy machine others
+	// may seem so.
+	brief := freeAddr(t)
 	p := start(t, setup{
-		listener: "limits: {max_body_bytes: 256KiB}, timeouts: {body: 400ms}",
+		listener: fmt.Sprintf("limits: {max_body_bytes: 256KiB}, timeouts: {body: 1m}}, {name: brief, address: %q, timeouts: {body: 1s}", brief),
 		log:      "access: access.log",
 		rest:     siteOf([]string{hasty(t, chunkedAnswer, came)}),
 	})
@@ -89,8 +93,12 @@ func TestUploadsAreBoundedBehindTheirAnswer(t *testing.T) {
 		{"an end between chunks", chunked, "1\r\nx\r\n", end, "HF-1012"},
 		{"an end in a chunk", chunked, "5\r\nx", end, "HF-1012"},
 	}
-	for _, f := range cases {
-		c := testkit.DialTCP(t, p.web)
+	for i, f := range cases {
+		addr := p.web
+		if f.code == "HF-1010" {
+			addr = brief
+		}
+		c := testkit.DialTCP(t, addr)
 		c.Send(posts(f.framing) + first[f.framing])
 		c.ReadUntil("begun\r\n", patience)
 		c.Send(f.begin)
@@ -113,10 +121,8 @@ func TestUploadsAreBoundedBehindTheirAnswer(t *testing.T) {
 		}
 		<-done
 		p.awaitIdle("web")
-	}
-	for i, line := range p.accessLines("access.log", len(cases)) {
-		if line.Code != cases[i].code {
-			t.Errorf("%s: the log has code %s, want %s", cases[i].name, line.Code, cases[i].code)
+		if line := p.accessLines("access.log", i+1)[i]; line.Code != f.code {
+			t.Errorf("%s: the log has code %s, want %s", f.name, line.Code, f.code)
 		}
 	}
 }
@@ -164,7 +170,5 @@ func TestAnswerThatOvertakesItsBody(t *testing.T) {
 		t.Errorf("the backend reads another request: %q", raw)
 	default:
 	}
-	if n := p.metric("holdfast_requests_total"); n != 2 {
-		t.Errorf("%v requests are counted, want 2", n)
-	}
+	p.counted(2, "holdfast_requests_total")
 }

@@ -32,7 +32,7 @@ func TestHalfClose(t *testing.T) {
 		if f := to.ReadFrame(patience); string(f.Payload) != "last words" {
 			t.Errorf("the other side reads %q", f.Payload)
 		}
-		to.ExpectEOF(time.Second)
+		to.ExpectEOF(patience)
 		var sending sync.WaitGroup
 		sending.Go(func() {
 			_ = to.SetWriteDeadline(time.Now().Add(patience))
@@ -47,13 +47,13 @@ func TestHalfClose(t *testing.T) {
 	p.awaitIdle("web")
 }
 
-// A reset on one side is one on the other, within a second.
+// A reset on one side is one on the other.
 func TestResetTravels(t *testing.T) {
 	t.Parallel()
 	p, h := startLinked(t, "")
 	eachWay(t, p, h, func(from, to *testkit.TCP) {
 		from.Reset()
-		to.ExpectReset(time.Second)
+		to.ExpectReset(patience)
 	})
 	p.awaitIdle("web")
 }
@@ -69,7 +69,7 @@ func TestLastWordsBeforeReset(t *testing.T) {
 			t.Errorf("the other side reads %q", f.Payload)
 		}
 		from.Reset()
-		to.ExpectClosed(5 * time.Second)
+		to.ExpectClosed(patience)
 	})
 	p.awaitIdle("web")
 }
@@ -88,7 +88,7 @@ func TestCloseHandshake(t *testing.T) {
 			t.Errorf("the answer is %+v", f)
 		}
 		to.Close()
-		from.ExpectClosed(5 * time.Second)
+		from.ExpectClosed(patience)
 	})
 	p.awaitIdle("web")
 }
@@ -97,17 +97,17 @@ func TestCloseHandshake(t *testing.T) {
 // 1001 for its client; a word from either side is enough to stay.
 func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
-	const idle = time.Second
-	p, h := startLinked(t, "timeouts: {idle: 1s}")
+	const idle = 2 * time.Second // ten times the pace of those who talk, for a busy machine
+	p, h := startLinked(t, "timeouts: {idle: "+idle.String()+"}")
+	began := time.Now()
 	silent, silentBackend := link(t, p, h)
 	talking, talkingBackend := link(t, p, h)
 	listening, listeningBackend := link(t, p, h)
-	began := time.Now()
 
 	var words sync.WaitGroup
 	over := make(chan struct{})
 	words.Go(func() {
-		tick := time.NewTicker(idle / 5)
+		tick := time.NewTicker(idle / 10)
 		defer tick.Stop()
 		for {
 			select {
@@ -123,17 +123,17 @@ func TestIdleTimeout(t *testing.T) {
 	if f.Opcode != testkit.OpClose || f.CloseCode() != 1001 {
 		t.Errorf("a silent client reads %+v, want a Close 1001", f)
 	}
-	if took := time.Since(began); took < idle-50*time.Millisecond || took > idle+patience {
+	if took := time.Since(began); took < idle || took > idle+patience {
 		t.Errorf("the Close comes after %v of silence, want about %v", took, idle)
 	}
 	silent.SendFrames(testkit.Close(1001, "").Mask())
-	silent.ExpectClosed(5 * time.Second)
+	silent.ExpectClosed(patience)
 	_ = silentBackend.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.Copy(io.Discard, silentBackend.R); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("the backend of a silent client: %v", err)
 	}
-	// The others have outlived two idle timeouts by now or do so soon.
-	for time.Since(began) < 5*idle/2 {
+	// The others have outlived one idle timeout by now and soon a second half.
+	for time.Since(began) < 3*idle/2 {
 		if f := talkingBackend.ReadFrame(patience); string(f.Payload) != "client" {
 			t.Fatalf("the talking client's backend reads %+v", f)
 		}

@@ -180,8 +180,8 @@ func (p *process) withstand(t *testing.T, length time.Duration, f front, backend
 		var attacked [2][]time.Duration
 		var most, connections float64
 		for range rounds {
-			// The attack before has its end.
-			testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_listener_connections_open") == sockets },
+			// The attack before has its end, behind all that it has sent.
+			testkit.Eventually(t, 4*patience, func() bool { return p.metric("holdfast_listener_connections_open") == sockets },
 				"the connections before "+attack.name+" are gone")
 			if *long || normal[0] == nil {
 				time.Sleep(length / 4)
@@ -221,7 +221,7 @@ func (p *process) withstand(t *testing.T, length time.Duration, f front, backend
 		}
 	}
 	// What the attacks have taken is given back.
-	testkit.Eventually(t, patience, func() bool {
+	testkit.Eventually(t, 4*patience, func() bool {
 		return p.metric("go_goroutines") <= goroutines+16 && p.metric("holdfast_listener_connections_open") == sockets
 	}, fmt.Sprintf("goroutines (%v) and connections (%v) are what they were", goroutines, sockets))
 	if size := len(p.log()); size > 256<<10 {

@@ -121,7 +121,7 @@ func TestReloadsInADrainInAStorm(t *testing.T) {
 			t.Errorf("%s: %v are counted, want %v", name, counts[0], counts[1])
 		}
 	}
-	if n := p.metric("holdfast_reloads_total", `result="success"`); n < 3 {
+	if n := p.metric("holdfast_reloads_total", `result="success"`); n < 2 { // with the start; what comes in a burst may be one
 		t.Errorf("%v reloads have come about", n)
 	}
 }
@@ -133,7 +133,7 @@ func TestStoppedBackendGoesOn(t *testing.T) {
 	stopped := startChild(t, freeAddr(t))
 	good := startNamed(t, 1)[0]
 	p := start(t, setup{rest: siteOf([]string{stopped.addr, good}, "balance: first",
-		"health: {type: http, interval: 200ms, timeout: 200ms, rise: 1, fall: 2, initial: up}")})
+		quickHealth)})
 	first := openPeers(t, p.web, "/", 1)[0]
 	if err := first.echo("before"); err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func TestSilentSideIsFound(t *testing.T) {
 	t.Parallel()
 	f := func(keys, reason, page string, silent func(client, backend *testkit.TCP) (other *testkit.TCP)) {
 		t.Helper()
-		p, h := startLinked(t, "websocket: {ping_interval: 500ms"+keys+"}")
+		p, h := startLinked(t, "websocket: {ping_interval: 1s"+keys+"}")
 		client, backend := link(t, p, h)
 		other := silent(client, backend)
 		for {

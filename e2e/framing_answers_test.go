@@ -68,7 +68,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			h := startHostile(t)
-			p := start(t, setup{rest: "routes: [{path: /, pool: game, timeouts: {response: 1s, body: 1s}}]\npools:\n  game:\n    backends: [{url: \"http://" + h.addr + "\"}]"})
+			p := start(t, setup{rest: "routes: [{path: /, pool: game, timeouts: {response: 2s, body: 2s}}]\npools:\n  game:\n    backends: [{url: \"http://" + h.addr + "\"}]"})
 			for _, g := range groups {
 				c := g.cases[0]
 				if got := h.ask(t, p.web, c); got != c.want {
@@ -84,10 +84,11 @@ func TestAnswers(t *testing.T) {
 type hostile struct {
 	addr string
 	now  atomic.Pointer[answerCase]
+	said chan struct{} // a word for each case that is said to its end
 }
 
 func startHostile(t testing.TB) *hostile {
-	h := &hostile{}
+	h := &hostile{said: make(chan struct{}, 1)}
 	h.addr = testkit.ServeTCP(t, h.serve)
 	return h
 }
@@ -113,37 +114,54 @@ func (h *hostile) serve(c *net.TCPConn) {
 				}
 				continue
 			}
-			now := h.now.Load()
-			for i, p := range now.pieces {
-				if i > 0 {
-					time.Sleep(pause)
-				}
-				if _, err := io.WriteString(c, p); err != nil {
-					return
-				}
+			goesOn := h.now.Load().play(c)
+			select {
+			case h.said <- struct{}{}:
+			default:
 			}
-			switch now.end {
-			case ends:
-				return
-			case resets:
-				time.Sleep(pause) // what was sent arrives
-				_ = c.SetLinger(0)
+			if !goesOn {
 				return
 			}
 		}
 	}
 }
 
+// play says the answer, and tells whether the connection goes on.
+func (now *answerCase) play(c *net.TCPConn) bool {
+	for i, p := range now.pieces {
+		if i > 0 {
+			time.Sleep(pause)
+		}
+		if _, err := io.WriteString(c, p); err != nil {
+			return false
+		}
+	}
+	if now.end == resets {
+		time.Sleep(pause) // what was sent arrives
+		_ = c.SetLinger(0)
+	}
+	return now.end == stays
+}
+
 // ask has the case answered and says what came of it.
 func (h *hostile) ask(t *testing.T, addr string, c answerCase) string {
 	t.Helper()
 	h.now.Store(&c)
+	select { // said again, to whoever asked again
+	case <-h.said:
+	default:
+	}
 	request := c.request
 	if request == "" {
 		request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	}
 	got := converse(t, addr, request, firstByte+time.Duration(len(c.pieces))*pause+5*time.Second)
 	outcome := answerOutcome(got, strings.HasPrefix(request, "HEAD"))
+	select { // what comes later than the next request is its answer to anybody
+	case <-h.said:
+	case <-time.After(patience):
+		t.Errorf("%s: the backend has not said all", c.name)
+	}
 	// Two at a time, as a connection in doubt may be the second to be used.
 	for range 2 {
 		if next := answerBody(converse(t, addr, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n", patience)); next != "next" {

@@ -51,7 +51,7 @@ func TestMessagesLeaveNothing(t *testing.T) {
 	if int(said) != total {
 		t.Errorf("%.0f messages counted, %d sent", said, total)
 	}
-	if grown > allowed {
+	if grown > allowed && !raceEnabled { // the detector's shadow memory is not ours
 		t.Errorf("the process has grown by %d KiB over %d messages", grown>>10, total)
 	}
 }

@@ -171,9 +171,8 @@ func TestHandshakeRules(t *testing.T) {
 	f(400, ver, ver+": 13\r\nContent-Length: 5\r\n\r\nhello")
 	f(400, ver, ver+": 13\r\nTransfer-Encoding: chunked\r\n\r\n0")
 
-	if got := int(p.metric("holdfast_handshakes_total", `result="invalid"`)); got < 15 {
-		t.Errorf("%d handshakes are counted as invalid, want 15 or more", got)
-	}
+	testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_handshakes_total", `result="invalid"`) >= 15 },
+		"15 handshakes or more are counted as invalid")
 	p.awaitIdle("web")
 }
 
@@ -297,9 +296,7 @@ func TestRefusalIsDelivered(t *testing.T) {
 		429, "slow down", map[string]string{"Retry-After": "7"})
 	f(head("HTTP/1.1 200 OK", "Content-Length: 5")+"hello", 200, "hello", nil)
 	p.awaitIdle("web")
-	if got := p.metric("holdfast_handshakes_total", `result="rejected"`); got != 5 {
-		t.Errorf("%v handshakes are counted as rejected, want 5", got)
-	}
+	p.counted(5, "holdfast_handshakes_total", `result="rejected"`)
 }
 
 // A refusal that breaks off does so for the client, who must not take what has
@@ -329,12 +326,18 @@ func TestRefusalThatBreaksOff(t *testing.T) {
 // names the class and the request, and no address.
 func TestBrokenHandshakeAnswers(t *testing.T) {
 	t.Parallel()
-	p, h := startLinked(t, "retries: 0, timeouts: {response: 1s}")
+	h := startHandmade(t)
+	p := start(t, setup{rest: "routes: [{name: all, path: /, pool: web, retries: 0}, {name: brief, path: /brief, pool: web, retries: 0, timeouts: {response: 1s}}]\n" +
+		pool("web", []string{h.addr})})
 	accept := "Sec-WebSocket-Accept: " + testkit.Accept(testkit.HandshakeKey)
 	f := func(status int, class string, answer string, hangup bool) {
 		t.Helper()
+		path := "/"
+		if status == 504 {
+			path = "/brief"
+		}
 		client := testkit.DialTCP(t, p.web)
-		client.Send(testkit.HandshakeRequest(p.web, "/"))
+		client.Send(testkit.HandshakeRequest(p.web, path))
 		backend, _ := h.acceptRequest()
 		backend.Send(answer)
 		if hangup {
@@ -387,9 +390,7 @@ func TestClientLeavesDuringHandshake(t *testing.T) {
 	client.Send(testkit.HandshakeRequest(p.web, "/"))
 	backend, _ := h.acceptRequest()
 	client.Close()
-	backend.ExpectClosed(5 * time.Second)
+	backend.ExpectClosed(patience)
 	p.awaitIdle("web")
-	if got := p.metric("holdfast_handshakes_total", `result="client_gone"`); got != 1 {
-		t.Errorf("%v handshakes are counted as client_gone, want 1", got)
-	}
+	p.counted(1, "holdfast_handshakes_total", `result="client_gone"`)
 }

@@ -127,7 +127,7 @@ pools:
 // Every socket has one line when it ends, and none before.
 func TestAccessLogOfSockets(t *testing.T) {
 	t.Parallel()
-	p, h := startLinked(t, "timeouts: {idle: 500ms}")
+	p, h := startLinked(t, "timeouts: {idle: 3s}")
 	n := 0
 	f := func(end func(client, backend *testkit.TCP), code int, by, reason string) {
 		t.Helper()
@@ -160,8 +160,13 @@ func TestAccessLogOfSockets(t *testing.T) {
 	}
 	f(func(client, backend *testkit.TCP) { bye(client, backend, 1000) }, 1000, "client", "close frame")
 	f(func(client, backend *testkit.TCP) { bye(backend, client, 4242) }, 4242, "backend", "close frame")
-	f(func(client, backend *testkit.TCP) { client.Reset(); backend.Close() }, 1006, "client", "reset")
-	f(func(client, backend *testkit.TCP) { backend.Reset(); client.Close() }, 1006, "backend", "reset")
+	reset := func(from, to *testkit.TCP) {
+		from.Reset()
+		to.ExpectClosed(patience) // or its own end might be seen first
+		to.Close()
+	}
+	f(func(client, backend *testkit.TCP) { reset(client, backend) }, 1006, "client", "reset")
+	f(func(client, backend *testkit.TCP) { reset(backend, client) }, 1006, "backend", "reset")
 	f(func(client, backend *testkit.TCP) {
 		_ = client.CloseWrite()
 		backend.ExpectEOF(patience)

@@ -85,9 +85,9 @@ func slowAndLossy(t *testing.T) {
 func lostLink(t *testing.T) {
 	h := startHost(t)
 	p := start(t, setup{rest: `routes:
-  - {name: watched, path: /watched, pool: web, websocket: {ping_interval: 400ms, ping_backend: true}}
+  - {name: watched, path: /watched, pool: web, websocket: {ping_interval: 1s, ping_backend: true}}
   - {name: kept, path: /, pool: web, retries: 0, timeouts: {connect: 500ms}}
-` + pool("web", []string{h.addr}, "health: {type: tcp, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}")})
+` + pool("web", []string{h.addr}, "health: {type: tcp, interval: 1s, rise: 1, fall: 2}")})
 	testkit.Eventually(t, patience, func() bool { return p.metric("holdfast_backend_up") == 1 }, "the backend is up")
 	kept, watched := openPeers(t, p.web, "/", 1)[0], openPeers(t, p.web, "/watched", 1)[0]
 	for _, peer := range []*peer{kept, watched} {

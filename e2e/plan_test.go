@@ -149,8 +149,11 @@ func TestPlanThatHangs(t *testing.T) {
 	p.write(rest + "\n# changed\n")
 	p.reload()
 	p.says(0, "drain", "drain", "web")
-	p.signal(stopSignal)
-	p.signal(syscall.SIGINT)
+	// It stands still meanwhile, so that the first has not ended it before the
+	// second one comes.
+	for _, s := range []syscall.Signal{syscall.SIGSTOP, stopSignal, syscall.SIGINT, syscall.SIGCONT} {
+		p.signal(s)
+	}
 	if code := p.wait(patience); code != 130 {
 		t.Errorf("exit code %d, want 130", code)
 	}

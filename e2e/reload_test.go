@@ -144,9 +144,11 @@ func TestReloadsUnderLoad(t *testing.T) {
 	chat := startChatter(t, p.web, sockets)
 	client := newClient(t)
 
-	early, late := noVitals, noVitals
+	early := noVitals
 	succeeded, failed, current := p.metric("holdfast_reloads_total", `result="success"`), 0.0, 0
 	for i := 1; i <= reloads; i++ {
+		said := chat.messages.Load()
+		testkit.Eventually(t, patience, func() bool { return chat.messages.Load() > said }, "there is load")
 		switch {
 		case i%10 == 9:
 			p.write(strings.Replace(version(i), "fall: 4", "fall: 0", 1))
@@ -168,11 +170,8 @@ func TestReloadsUnderLoad(t *testing.T) {
 		if got, want := p.backend("web", "b1").Weight, 1+current%5; got != want {
 			t.Errorf("reload %d: weight %d of b1, want %d", i, got, want)
 		}
-		switch v := p.vitals(); {
-		case i <= reloads/2:
-			early = early.least(v)
-		default:
-			late = late.least(v)
+		if i <= reloads/2 {
+			early = early.least(p.vitals())
 		}
 	}
 
@@ -185,24 +184,21 @@ func TestReloadsUnderLoad(t *testing.T) {
 		}
 	}
 	for i, a := range backends {
-		if got, want := p.sockets("web")[i], int(a.open.Load()); got != want {
-			t.Errorf("%s holds %d sockets by its own count, %d by the balancer's", a.name, want, got)
-		}
+		// A backend counts a socket once its 101 is out.
+		testkit.Eventually(t, patience, func() bool { return p.sockets("web")[i] == int(a.open.Load()) },
+			a.name+" holds as many sockets as the balancer counts")
 	}
 	if sum != sockets {
 		t.Errorf("%d sockets are open, want %d", sum, sockets)
 	}
-	if messages := chat.messages.Load(); messages < int64(sockets) {
-		t.Errorf("only %d messages in all: that was no load", messages)
-	}
+	// Probes and garbage come and go, also those that are late on a busy machine.
+	// What reloads leave behind would stay.
+	late := noVitals
+	testkit.Eventually(t, 2*patience, func() bool {
+		late = late.least(p.vitals())
+		return late.goroutines <= early.goroutines+3 && late.descriptors <= early.descriptors+3 && late.heap <= early.heap+4<<20
+	}, fmt.Sprintf("goroutines, descriptors and heap are about %.0f", early))
 	chat.end(t)
-	if late.goroutines > early.goroutines+3 || late.descriptors > early.descriptors+3 {
-		t.Errorf("goroutines grew from %v to %v, descriptors from %v to %v",
-			early.goroutines, late.goroutines, early.descriptors, late.descriptors)
-	}
-	if late.heap > early.heap+4<<20 {
-		t.Errorf("the heap grew from %.1f to %.1f MiB", early.heap/(1<<20), late.heap/(1<<20))
-	}
 	if p.cmd.Process.Pid != pid || p.readyStatus() != http.StatusOK {
 		t.Error("the process is not the one that was started")
 	}

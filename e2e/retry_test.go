@@ -69,9 +69,7 @@ func TestRetries(t *testing.T) {
 	f("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "", false)
 	f(get("/"), "HTTP/1.1 200 OK\r\nContent-Le", false)
 	f(put, "HTTP/1.1 200", false)
-	if n := p.metric("holdfast_retries_total", `route="all"`); n != 6 {
-		t.Errorf("%v retries are counted, want 6", n)
-	}
+	p.counted(6, "holdfast_retries_total", `route="all"`)
 	p.awaitIdle("web")
 }
 
@@ -128,7 +126,8 @@ func TestErrorAnswers(t *testing.T) {
 	down := freeAddr(t)
 	p := start(t, setup{listener: "trusted_proxies: [127.0.0.0/8]", rest: fmt.Sprintf(`
 routes:
-  - {name: all, path: /, pool: web, retries: 0, timeouts: {response: 1s}}
+  - {name: all, path: /, pool: web, retries: 0}
+  - {name: late, path: /late, pool: web, retries: 0, timeouts: {response: 1s}}
   - {name: refused, path: /refused, pool: refused}
   - {name: down, path: /down, pool: down}
   - {name: full, path: /full, pool: full}
@@ -168,8 +167,12 @@ pools:
 
 	answered := func(answer string, hangup bool, status int, class string) {
 		t.Helper()
+		path := "/"
+		if status == 504 {
+			path = "/late"
+		}
 		client := testkit.DialTCP(t, p.web)
-		client.Send(get("/", "X-Request-Id: "+id))
+		client.Send(get(path, "X-Request-Id: "+id))
 		backend, _ := h.acceptRequest()
 		if answer != "" {
 			backend.Send(answer)
@@ -197,11 +200,7 @@ pools:
 	direct("/full", 503, "backends_full")
 	first.Close()
 
-	for class, n := range map[string]float64{`code="5xx"`: 9} {
-		if got := p.metric("holdfast_requests_total", class); got != n {
-			t.Errorf("%v requests have %s, want %v", got, class, n)
-		}
-	}
+	p.counted(9, "holdfast_requests_total", `code="5xx"`)
 }
 
 // A backend that takes the connection and no byte is given up after

@@ -110,6 +110,22 @@ func (p *process) metric(name string, labels ...string) float64 {
 	return sumMetric(p.t, string(body), name, labels...)
 }
 
+// counted waits until metric is n: what a client has read may be counted a moment
+// later.
+func (p *process) counted(n float64, name string, labels ...string) {
+	p.t.Helper()
+	var got float64
+	defer func() {
+		if got != n {
+			p.t.Logf("%s%v is %v", name, labels, got)
+		}
+	}()
+	testkit.Eventually(p.t, patience, func() bool {
+		got = p.metric(name, labels...)
+		return got == n
+	}, fmt.Sprintf("%s%v is %v", name, labels, n))
+}
+
 // sumMetric is metric for a scrape that has been made.
 func sumMetric(t testing.TB, scrape, name string, labels ...string) float64 {
 	t.Helper()

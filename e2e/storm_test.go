@@ -89,7 +89,16 @@ func TestStormWaits(t *testing.T) {
 func TestStormIsSpread(t *testing.T) {
 	t.Parallel()
 	g := startGate(t)
-	p := start(t, setup{rest: siteOf([]string{g.Addr}, "limits: {handshakes_per_second: 1}", "queue: {size: 3, timeout: 60s}")})
+	// They wait for room, which nobody makes, so that they do for as long as this
+	// takes on a busy machine.
+	p := start(t, setup{rest: `
+routes: [{name: all, path: /, pool: web}]
+pools:
+  web:
+    limits: {handshakes_per_second: 1}
+    queue: {size: 3, timeout: 5m}
+    backends: [{name: b1, url: "http://` + g.Addr + `", max_connections: 1}]
+`})
 	first, err := openPeer(p.web, "/")
 	if err != nil {
 		t.Fatal(err)
@@ -103,24 +112,21 @@ func TestStormIsSpread(t *testing.T) {
 	p.awaitWaiting(3)
 	refused := func() *http.Response {
 		resp, body := exchange(t, p.web, testkit.HandshakeRequest(p.web, "/"))
-		if resp.StatusCode == 503 && !strings.HasPrefix(body, "HF-2021 ") {
-			t.Errorf("refused with %s", body)
+		if resp.StatusCode != 503 || !strings.HasPrefix(body, "HF-2021 ") {
+			t.Errorf("refused with %d %s", resp.StatusCode, body)
 		}
 		return resp
 	}
 	var after []int
 	for range 5 {
 		resp := refused()
-		if resp.StatusCode != 503 {
-			continue // a place came free and went to this one
-		}
 		n, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 		if err != nil {
 			t.Fatalf("Retry-After: %v", err)
 		}
 		after = append(after, n)
 	}
-	if len(after) < 3 || after[len(after)-1] < after[0]+1 || after[0] < 2 {
+	if after[len(after)-1] < after[0]+1 || after[0] < 2 {
 		t.Errorf("Retry-After of one after the other at 1 a second: %v", after)
 	}
 	waiting[0].Close()
@@ -128,6 +134,7 @@ func TestStormIsSpread(t *testing.T) {
 	testkit.Eventually(t, patience, func() bool {
 		return p.metric("holdfast_queue_handshakes_total", `result="client_gone"`) >= 2
 	}, "clients that leave free their places")
+	first.Close()
 	waiting[2].Handshaken(patience)
 }
 
@@ -205,13 +212,16 @@ pools:
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
 	g := startGate(t)
-	p := start(t, setup{rest: `
+	rest := func(timeout string) string {
+		return fmt.Sprintf(`
 routes: [{name: all, path: /, pool: web}]
 pools:
   web:
-    queue: {size: 10, timeout: 900ms}
-    backends: [{name: b1, url: "http://` + g.Addr + `", max_connections: 1}]
-`})
+    queue: {size: 10, timeout: %s}
+    backends: [{name: b1, url: "http://%s", max_connections: 1}]
+`, timeout, g.Addr)
+	}
+	p := start(t, setup{rest: rest("900ms")})
 	first, err := openPeer(p.web, "/")
 	if err != nil {
 		t.Fatal(err)
@@ -222,10 +232,10 @@ pools:
 	if resp.StatusCode != 503 || !strings.HasPrefix(body, "HF-2022 ") || resp.Header.Get("Retry-After") == "" || time.Since(began) < 900*time.Millisecond {
 		t.Errorf("after %v: %d, Retry-After %q, %s", time.Since(began), resp.StatusCode, resp.Header.Get("Retry-After"), body)
 	}
-	if n := p.metric("holdfast_queue_handshakes_total", `result="timeout"`); n != 1 {
-		t.Errorf("%v timeouts are counted, want 1", n)
-	}
+	p.counted(1, "holdfast_queue_handshakes_total", `result="timeout"`)
 	// The process ends although somebody waits.
+	p.write(rest("5m"))
+	p.reload()
 	c := testkit.DialTCP(t, p.web)
 	c.Send(testkit.HandshakeRequest(p.web, "/"))
 	p.awaitWaiting(1)

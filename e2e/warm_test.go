@@ -119,16 +119,20 @@ func TestWarm(t *testing.T) {
 		return p.metric("holdfast_warm_" + name)
 	}
 
+	// The backend may know of a connection before Holdfast does.
+	ready := func() {
+		t.Helper()
+		testkit.Eventually(t, patience, func() bool { return count("connections", "") == 2 }, "two are ready")
+	}
 	before := b.awaitSilent(t, 2)
+	ready()
 	open()
 	if n := b.lastAsked(); n >= before {
 		t.Errorf("the handshake came on connection %d, and %d were there before it", n, before)
 	}
 	b.awaitSilent(t, 2)
-	testkit.Eventually(t, patience, func() bool { return count("connections", "") == 2 }, "another one is ready")
-	if n := count("handshakes_total", `result="used"`); n != 1 {
-		t.Errorf("%v used, want 1", n)
-	}
+	ready()
+	p.counted(1, "holdfast_warm_handshakes_total", `result="used"`)
 
 	// The backend ends them.
 	b.set(func() {
@@ -142,6 +146,7 @@ func TestWarm(t *testing.T) {
 
 	// The backend ends them as soon as something comes.
 	before = b.awaitSilent(t, 2)
+	ready()
 	b.set(func() { b.rude = before })
 	open()
 	if n := b.lastAsked(); n < before {
@@ -217,9 +222,7 @@ func TestWarmOverTLS(t *testing.T) {
 		if resp, body := exchange(t, p.web, testkit.HandshakeRequest(p.web, "/no")); resp.StatusCode != http.StatusForbidden || body != "not in here" {
 			t.Errorf("TLS %x: %d %q", version, resp.StatusCode, body)
 		}
-		if n := p.metric("holdfast_warm_handshakes_total", `result="used"`); n != 2 {
-			t.Errorf("TLS %x: %v used, want 2", version, n)
-		}
+		p.counted(2, "holdfast_warm_handshakes_total", `result="used"`)
 	}
 	f(tls.VersionTLS12)
 	f(tls.VersionTLS13)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -63,6 +62,7 @@ func ip(args ...string) error {
 // wire joins this network with that of a backend, packet by packet.
 type wire struct {
 	loss  atomic.Int32 // percent
+	count atomic.Int32 // packets
 	delay atomic.Int64 // nanoseconds, each way
 	lost  atomic.Int64 // packets
 	ends  [2]*os.File
@@ -92,7 +92,8 @@ func (w *wire) carry(from, to *os.File) {
 			if err != nil {
 				return
 			}
-			if rand.Int32N(100) < w.loss.Load() { // #nosec G404
+			// Evenly, so that luck does not lose one packet again and again.
+			if loss := w.loss.Load(); w.count.Add(1)*loss%100 < loss {
 				w.lost.Add(1)
 				continue
 			}

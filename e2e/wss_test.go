@@ -36,6 +36,7 @@ func startSecure(t *testing.T) *secureSite {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	return &secureSite{start(t, setup{
+		deadline: "20s", // nothing waits for it
 		listener: fmt.Sprintf("tls: {certificates: [{cert: %q, key: %q}]}", cert, key),
 		rest: "routes: [{name: all, path: /, pool: web}]\n" +
 			fmt.Sprintf("pools: {web: {backends: [{name: b1, url: \"wss://%s\"}], backend_tls: {ca: %q}}}\n", l.Addr(), ca),
