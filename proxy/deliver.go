@@ -55,7 +55,7 @@ func (s *socket) deliver(f *relay.Failure) {
 	}
 	resp.SetConnectionClose()
 	status := resp.StatusCode()
-	if o, ours := outcomeOf(ok, status); !ours {
+	if o, ours := outcomeOf(ok, nil, status); !ours {
 		s.lease.Backend().Report(o)
 	}
 

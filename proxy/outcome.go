@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/relay"
 )
 
@@ -13,8 +14,11 @@ import (
 const earlyDeath = 5 * time.Second
 
 // outcomeOf is what an attempt of a request says of its backend. ours is true
-// if it says nothing, as the client or Holdfast is to blame.
-func outcomeOf(failed class, status int) (o balancer.Outcome, ours bool) {
+// if it says nothing, as the client, Holdfast or its machine is to blame.
+func outcomeOf(failed class, why error, status int) (o balancer.Outcome, ours bool) {
+	if cause.Local(why) {
+		return 0, true
+	}
 	switch failed {
 	case ok:
 		if status >= fasthttp.StatusInternalServerError {
@@ -32,6 +36,9 @@ func outcomeOf(failed class, status int) (o balancer.Outcome, ours bool) {
 // outcomeOfFailure is what a handshake that came to nothing says of its
 // backend. An answer other than 101 is judged by its status elsewhere.
 func outcomeOfFailure(f *relay.Failure) (o balancer.Outcome, ours bool) {
+	if cause.Local(f.Err) {
+		return 0, true
+	}
 	switch f.Cause {
 	case relay.ClientGone, relay.Stopping:
 		return 0, true

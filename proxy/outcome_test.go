@@ -1,12 +1,37 @@
 package proxy
 
 import (
+	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/relay"
 )
+
+// A backend is to blame for a connection that it refuses, and not for one that
+// this machine could not make.
+func TestOutcomeOfAFailure(t *testing.T) {
+	f := func(errno syscall.Errno, want bool) {
+		t.Helper()
+		err := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", errno)}
+		if _, ours := outcomeOf(refused, err, 0); ours != want {
+			t.Errorf("a request, %v: ours %t, want %t", errno, ours, want)
+		}
+		if _, ours := outcomeOfFailure(&relay.Failure{Cause: relay.ConnectFailed, Err: err}); ours != want {
+			t.Errorf("a handshake, %v: ours %t, want %t", errno, ours, want)
+		}
+	}
+	f(syscall.ECONNREFUSED, false)
+	f(syscall.EHOSTUNREACH, false)
+	f(syscall.EMFILE, true)
+	f(syscall.EADDRNOTAVAIL, true)
+	if o, ours := outcomeOf(ok, nil, 500); o != balancer.ServerError || ours {
+		t.Errorf("an answer of 500: %v, ours %t", o, ours)
+	}
+}
 
 // What the end of a socket says of its backend: an early death and silence do
 // it no good, a Close and everything that others did say nothing.

@@ -33,7 +33,7 @@ func (x *exchange) forward() class {
 			x.beginAttempt(lease.Backend(), attempt)
 		}
 		failed = x.try(lease.Backend(), now)
-		if o, ours := outcomeOf(failed, x.ctx.Response.StatusCode()); !ours {
+		if o, ours := outcomeOf(failed, x.why, x.ctx.Response.StatusCode()); !ours {
 			lease.Backend().Report(o)
 		}
 		if failed == ok {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 )
 
 // Timeout tells whether a deadline ended the operation, be it the caller's or
@@ -17,6 +18,20 @@ func Timeout(err error) bool {
 	}
 	t, ok := errors.AsType[net.Error](err)
 	return ok && t.Timeout()
+}
+
+// Local tells whether it was this machine that lacked something (descriptors,
+// local ports, memory of the kernel's), for which nobody else is to blame.
+func Local(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM:
+		return true
+	}
+	return false
 }
 
 // Innermost drops the wrapping that names methods, URLs and addresses. Of errors

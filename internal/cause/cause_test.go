@@ -37,6 +37,22 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+func TestLocal(t *testing.T) {
+	dial := func(errno syscall.Errno) error {
+		return fmt.Errorf("ask: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", errno)})
+	}
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if !Local(dial(errno)) {
+			t.Errorf("%v is somebody else's fault", errno)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, dial(syscall.ECONNREFUSED), dial(syscall.ETIMEDOUT)} {
+		if Local(err) {
+			t.Errorf("%v is our fault", err)
+		}
+	}
+}
+
 func TestInnermost(t *testing.T) {
 	if got := Innermost(fmt.Errorf("a: %w", &net.OpError{Op: "read", Err: io.EOF})); got != io.EOF {
 		t.Errorf("got %v", got)
