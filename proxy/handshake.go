@@ -13,11 +13,6 @@ const acceptLen = 28
 // websocketGUID is the constant of RFC 6455, section 1.3.
 const websocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-// opening is a client's WebSocket handshake as far as a proxy judges it.
-type opening struct {
-	key []byte // value of Sec-WebSocket-Key, borrowed
-}
-
 // What is wrong with a handshake, as the client is told.
 var (
 	errHandshakeMethod     = errors.New("a WebSocket handshake is a GET")
@@ -28,41 +23,42 @@ var (
 	errHandshakeVersion    = errors.New("this server speaks WebSocket version 13 only")
 )
 
-// checkOpening judges a client's handshake by RFC 6455, section 4.2.1. The
-// caller has seen that its Upgrade names websocket. errHandshakeVersion calls
-// for a 426, every other error for a 400.
-func checkOpening(get, http11 bool, b *fieldBlock) (o opening, err error) {
+// checkOpening judges a client's handshake by RFC 6455, section 4.2.1, and
+// returns its Sec-WebSocket-Key, which is borrowed. The caller has seen that its
+// Upgrade names websocket. errHandshakeVersion calls for a 426, every other
+// error for a 400.
+func checkOpening(get, http11 bool, b *fieldBlock) (key []byte, err error) {
 	if !get {
-		return o, errHandshakeMethod
+		return nil, errHandshakeMethod
 	}
 	if !http11 {
-		return o, errHandshakeProto
+		return nil, errHandshakeProto
 	}
 	if !b.connUpgrade {
-		return o, errHandshakeConnection
+		return nil, errHandshakeConnection
 	}
 	keys, versions, version13 := 0, 0, false
 	for i := range b.fields {
 		f := &b.fields[i]
 		switch {
 		case f.kind == contentLength && string(b.valueOf(f)) != "0", f.kind == transferEncoding:
-			return o, errHandshakeBody
+			return nil, errHandshakeBody
 		case f.kind != endToEnd:
 		case isName(b.nameOf(f), "sec-websocket-key"):
 			keys++
-			o.key = b.valueOf(f)
+			key = b.valueOf(f)
 		case isName(b.nameOf(f), "sec-websocket-version"):
 			versions++
 			version13 = string(b.valueOf(f)) == "13"
 		}
 	}
 	if versions != 1 || !version13 {
-		return o, errHandshakeVersion
+		return nil, errHandshakeVersion
 	}
-	if keys != 1 || !isKey(o.key) {
-		return o, errHandshakeKey
+	if keys != 1 || !isKey(key) {
+		return nil, errHandshakeKey
 	}
-	return o, nil
+	return key, nil
 }
 
 // isKey tells whether a Sec-WebSocket-Key holds 16 bytes (RFC 6455, section

@@ -18,7 +18,7 @@ import (
 // on. After that the client's socket is taken out of fasthttp (see take) and
 // handed to the relay (see dial). x is given back.
 func (x *exchange) openWebSocket() {
-	o, err := checkOpening(x.ctx.IsGet(), x.ctx.Request.Header.IsHTTP11(), &x.req.fields)
+	key, err := checkOpening(x.ctx.IsGet(), x.ctx.Request.Header.IsHTTP11(), &x.req.fields)
 	switch {
 	case errors.Is(err, errHandshakeVersion):
 		x.refuseHandshake(badVersion, metrics.HandshakeInvalid)
@@ -41,7 +41,7 @@ func (x *exchange) openWebSocket() {
 		x.refuseForNow(c)
 		return
 	}
-	s := x.socket(lease, o.key)
+	s := x.socket(lease, key)
 	s.call.waits = waits
 	if x.cameAlone() && s.detach(x.ctx.Conn().(detacher)) == nil {
 		// fasthttp holds nothing of the client's, so there is no need for a
