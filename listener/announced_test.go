@@ -45,7 +45,7 @@ const (
 
 // whoAsks answers with the client as the listener and as fasthttp see it.
 func whoAsks(ctx *fasthttp.RequestCtx) {
-	fmt.Fprintf(ctx, "%v %v", ctx.Conn().(*Conn).ClientAddr(), ctx.RemoteAddr())
+	fmt.Fprintf(ctx, "%v %v", ctx.Conn().(*Conn).client, ctx.RemoteAddr())
 }
 
 // announced is web with proxy_protocol.

@@ -55,8 +55,8 @@ type Conn struct {
 	raw    net.Conn      // *lazyConn, *net.TCPConn or *net.UnixConn
 	tls    *tlsconn.Conn // that lies on raw; nil: none
 	socket *socket
-	remote net.Addr // that a PROXY header names; nil: raw's
-	client netip.Addr
+	remote net.Addr   // that a PROXY header names; nil: raw's
+	client netip.Addr // of RemoteAddr, IPv4 within IPv6 as IPv4; zero for Unix sockets
 	key    addrKey
 	phase  atomic.Uint32
 	left   atomic.Bool // off the ledger
@@ -94,22 +94,10 @@ func newConn(sk *socket, nc net.Conn) *Conn {
 	return c
 }
 
-// ClientAddr returns the address at the other end, or that a PROXY header
-// names, IPv4 within IPv6 as IPv4; the zero Addr for Unix sockets.
-func (c *Conn) ClientAddr() netip.Addr { return c.client }
-
-// TrustedPeer tells whether the other end is one of the listener's
-// trusted_proxies, as configured now. A Unix socket's never is.
-func (c *Conn) TrustedPeer() bool { return c.socket.settings.Load().trusts(c.client) }
-
-// MaxBodyBytes returns the listener's limits.max_body_bytes, as configured
-// now, in bytes; 0 is no limit. The handler enforces it.
-func (c *Conn) MaxBodyBytes() int64 { return int64(c.socket.settings.Load().limits.MaxBodyBytes) }
-
 // AllowHandshake takes one WebSocket handshake from ip's bucket, which is
 // refilled by limits.handshakes_per_second_per_ip and holds as many; it reports
-// whether there was one. ip is the client's address: ClientAddr, or what a
-// trusted proxy says it is. The zero Addr is always allowed.
+// whether there was one. ip is the client's address: that of RemoteAddr, or what
+// a trusted proxy says it is. The zero Addr is always allowed.
 func (c *Conn) AllowHandshake(ip netip.Addr) bool {
 	st := c.socket.settings.Load()
 	if c.socket.ledger.allow(keyOf(ip), st.limits.HandshakesPerSecondPerIP) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -103,8 +104,8 @@ func TestRefusalsDoNotBlock(t *testing.T) {
 	get(t, one, "/1")
 }
 
-// The limits, the trust and the bucket are those of the configuration that is
-// in force, on connections that are older too.
+// The limits and the bucket are those of the configuration that is in force, on
+// connections that are older too.
 func TestLimitsFollowReload(t *testing.T) {
 	opts, meterOf := metered(func(ctx *fasthttp.RequestCtx) {
 		c := ctx.Conn().(*Conn)
@@ -112,7 +113,7 @@ func TestLimitsFollowReload(t *testing.T) {
 		for c.AllowHandshake(addr("192.0.2.1")) && n < 100 {
 			n++
 		}
-		fmt.Fprintf(ctx, "client %v trusted %v body %d handshakes %d", c.ClientAddr(), c.TrustedPeer(), c.MaxBodyBytes(), n)
+		fmt.Fprintf(ctx, "%d handshakes", n)
 	})
 	l := web()
 	s, address := serve(t, opts, l)
@@ -125,13 +126,11 @@ func TestLimitsFollowReload(t *testing.T) {
 			t.Errorf("got %q, want %q", body, want)
 		}
 	}
-	ask("client 127.0.0.1 trusted false body 0 handshakes 100")
-	l.TrustedProxies = []string{"10.0.0.0/8", "127.0.0.1"}
-	l.Limits.MaxBodyBytes = 7
+	ask("100 handshakes")
 	l.Limits.HandshakesPerSecondPerIP = 5
 	l.Limits.MaxConnectionsPerIP = 1
 	change(t, s, l)
-	ask("client 127.0.0.1 trusted true body 7 handshakes 5")
+	ask("5 handshakes")
 	if n := meterOf("web").refused[RefusedHandshakeRate].Load(); n != 1 {
 		t.Errorf("%d handshakes counted as refused, want 1", n)
 	}
@@ -141,17 +140,17 @@ func TestLimitsFollowReload(t *testing.T) {
 	}
 }
 
-func TestTrusts(t *testing.T) {
+func TestMustAnnounce(t *testing.T) {
 	l := web()
-	l.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8", "fe80::/10"}
+	l.ProxyProtocol = []string{"10.0.0.0/8", "fd00::/8", "fe80::/10"}
 	st, err := New(options(hello)).compile(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := func(ip string, want bool) {
 		t.Helper()
-		if got := st.trusts(addr(ip)); got != want {
-			t.Errorf("trusts(%s) = %v, want %v", ip, got, want)
+		if got := st.mustAnnounce(net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr(ip), 1))); got != want {
+			t.Errorf("mustAnnounce(%s) = %v, want %v", ip, got, want)
 		}
 	}
 	f("10.1.2.3", true)
@@ -159,10 +158,10 @@ func TestTrusts(t *testing.T) {
 	f("fd12::1", true)
 	f("fe80::1%eth0", true)
 	f("2001:db8::1", false)
-	if st.trusts(addrOf(&net.UnixAddr{Name: "@", Net: "unix"})) {
-		t.Error("trusts a Unix socket")
+	if st.mustAnnounce(&net.UnixAddr{Name: "@", Net: "unix"}) {
+		t.Error("a Unix socket must announce")
 	}
-	l.TrustedProxies = []string{"10.0.0.0/33"}
+	l.ProxyProtocol = []string{"10.0.0.0/33"}
 	if _, err := New(options(hello)).compile(l); err == nil {
 		t.Error("compiled an impossible prefix")
 	}

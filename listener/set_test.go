@@ -142,10 +142,10 @@ func TestPrepareErrors(t *testing.T) {
 	foreign.Name, foreign.Address = "foreign", "192.0.2.1:80"
 	twice := free
 	twice.Name = "twice"
-	untrusted := web()
-	untrusted.Name, untrusted.TrustedProxies = "untrusted", []string{"nonsense"}
+	mistaken := web()
+	mistaken.Name, mistaken.ProxyProtocol = "mistaken", []string{"nonsense"}
 
-	_, err = s.Prepare([]config.Listener{free, busy, foreign, twice, untrusted})
+	_, err = s.Prepare([]config.Listener{free, busy, foreign, twice, mistaken})
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -153,7 +153,7 @@ func TestPrepareErrors(t *testing.T) {
 		fmt.Sprintf(`listen on %s for listener "busy": bind: address already in use: stop the program`, busy.Address),
 		`listen on 192.0.2.1:80 for listener "foreign": bind: cannot assign requested address: no interface`,
 		fmt.Sprintf(`listen on %s for listener "twice": listener "web" has that address`, free.Address),
-		`set up listener "untrusted": trusted_proxies: "nonsense"`,
+		`set up listener "mistaken": proxy_protocol: "nonsense"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)

@@ -21,7 +21,6 @@ type settings struct {
 	defers  time.Duration // see deferAccept
 	limits  config.Limits
 	timeout config.ListenerTimeouts
-	trusted []netip.Prefix
 	tls     *tls.Config // nil: plain HTTP
 	// Sources that must open with a PROXY header: networks, and clients of a
 	// Unix socket.
@@ -52,13 +51,6 @@ func (s *Set) compile(l config.Listener) (*settings, error) {
 	if l.TLS != nil && st.tls == nil {
 		return nil, fmt.Errorf("set up listener %q: tls: there is nothing that ends it", l.Name)
 	}
-	for _, text := range l.TrustedProxies {
-		p, err := config.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("set up listener %q: trusted_proxies: %w", l.Name, err)
-		}
-		st.trusted = append(st.trusted, p)
-	}
 	for _, text := range l.ProxyProtocol {
 		if text == config.UnixClients {
 			st.unixAnnounced = true
@@ -71,11 +63,6 @@ func (s *Set) compile(l config.Listener) (*settings, error) {
 		st.announced = append(st.announced, p)
 	}
 	return st, nil
-}
-
-// trusts tells whether ip is one of the trusted proxies.
-func (st *settings) trusts(ip netip.Addr) bool {
-	return contains(st.trusted, ip)
 }
 
 // contains looks for ip, whatever its zone, in a list of networks.
