@@ -21,7 +21,7 @@ import (
 type Sticky struct {
 	by         string
 	name       string
-	ttl        time.Duration
+	ttl        time.Duration // since a key's last use; a cookie lives as long as its browser's session, a token as long as the secret
 	maxEntries int
 
 	// By query, header and source_ip: a table.
@@ -38,10 +38,6 @@ func (s *Sticky) By() string { return s.by }
 
 // Name is the name of the cookie, query parameter, header or token.
 func (s *Sticky) Name() string { return s.name }
-
-// TTL is how long the table remembers a key after its last use. A cookie lives
-// as long as its browser's session, a token as long as the secret.
-func (s *Sticky) TTL() time.Duration { return s.ttl }
 
 // compileSticky makes p's rule. p has all its members.
 func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {

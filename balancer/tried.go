@@ -30,6 +30,3 @@ func (t *Tried) Has(b *Backend) bool {
 	}
 	return false
 }
-
-// Len is how many backends were added.
-func (t *Tried) Len() int { return t.count }

@@ -14,7 +14,7 @@ func TestTried(t *testing.T) {
 			t.Errorf("has %d before it was added", i)
 		}
 		tried.Add(&backends[i])
-		if !tried.Has(&backends[i]) || tried.Len() != i+1 {
+		if !tried.Has(&backends[i]) {
 			t.Errorf("lacks %d after it was added", i)
 		}
 	}
