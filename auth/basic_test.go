@@ -101,7 +101,7 @@ func TestUsersFileMistakes(t *testing.T) {
 	if _, err := LoadBasic("ops", missing); err == nil || err.Error() != missing+": cannot be read: no such file or directory" {
 		t.Errorf("a missing file: %v", err)
 	}
-	if _, err := LoadBasic("ops", t.TempDir()); err == nil || !strings.HasSuffix(err.Error(), "is not a regular file") {
+	if _, err := LoadBasic("ops", t.TempDir()); err == nil || !strings.HasSuffix(err.Error(), "is not a regular file, name one that is") {
 		t.Errorf("a directory: %v", err)
 	}
 }

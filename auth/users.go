@@ -2,12 +2,11 @@ package auth
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
 
 const (
@@ -23,8 +22,8 @@ type user struct{ name, hash []byte }
 
 // readUsers reads NAME:HASH lines as `htpasswd -B` writes them, empty lines
 // and comments aside. The error names file and line, and never a hash.
-func readUsers(file string) ([]user, error) {
-	data, err := readFile(file, maxUsersFile)
+func readUsers(name string) ([]user, error) {
+	data, err := readFile(name, maxUsersFile)
 	if err != nil {
 		return nil, err
 	}
@@ -38,52 +37,40 @@ func readUsers(file string) ([]user, error) {
 			continue
 		}
 		fail := func(format string, args ...any) ([]user, error) {
-			return nil, fmt.Errorf("%s:%d: %s", file, number, fmt.Sprintf(format, args...))
+			return nil, fmt.Errorf("%s:%d: %s", name, number, fmt.Sprintf(format, args...))
 		}
-		name, hash, ok := bytes.Cut(line, []byte(":"))
-		if !ok || len(name) == 0 {
+		who, hash, ok := bytes.Cut(line, []byte(":"))
+		if !ok || len(who) == 0 {
 			return fail("is not NAME:HASH, write it with htpasswd -B")
 		}
-		if first := lines[string(name)]; first != 0 {
-			return fail("user %q is on line %d already, keep one", name, first)
+		if first := lines[string(who)]; first != 0 {
+			return fail("user %q is on line %d already, keep one", who, first)
 		}
 		if !bytes.HasPrefix(hash, []byte("$2")) {
-			return fail("the password of %q is not hashed with bcrypt, write it with htpasswd -B", name)
+			return fail("the password of %q is not hashed with bcrypt, write it with htpasswd -B", who)
 		}
 		cost, err := bcrypt.Cost(hash)
 		if err != nil || len(hash) != 60 {
-			return fail("the bcrypt hash of %q is damaged, write it again with htpasswd -B", name)
+			return fail("the bcrypt hash of %q is damaged, write it again with htpasswd -B", who)
 		}
 		if cost > maxCost {
-			return fail("the password of %q has cost %d, which takes seconds each time, write it again with htpasswd -B -C 12", name, cost)
+			return fail("the password of %q has cost %d, which takes seconds each time, write it again with htpasswd -B -C 12", who, cost)
 		}
-		lines[string(name)] = number
-		users = append(users, user{bytes.Clone(name), bytes.Clone(hash)})
+		lines[string(who)] = number
+		users = append(users, user{bytes.Clone(who), bytes.Clone(hash)})
 	}
 	if len(users) == 0 {
-		return nil, fmt.Errorf("%s: has no users, so nobody could come in, add one with htpasswd -B", file)
+		return nil, fmt.Errorf("%s: has no users, so nobody could come in, add one with htpasswd -B", name)
 	}
 	return users, nil
 }
 
 // readFile reads a file of at most limit bytes. The error begins with its
 // path.
-func readFile(file string, limit int) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is not a regular file", file)
-	case info.Size() > int64(limit):
-		return nil, fmt.Errorf("%s: has %d bytes, use %d at most", file, info.Size(), limit)
-	default:
-		var data []byte
-		if data, err = os.ReadFile(file); err == nil {
-			return data, nil
-		}
+func readFile(name string, limit int64) ([]byte, error) {
+	data, err := file.Read(name, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err // the path is said already
-	}
-	return nil, fmt.Errorf("%s: cannot be read: %w", file, err)
+	return data, nil
 }

@@ -9,12 +9,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
 
 // maxFile is the size in bytes that a file of certificates may have.
@@ -70,29 +70,10 @@ func loadPair(path string, files config.KeyPair) (*certificate, error) {
 }
 
 // readFile returns the text of the file under a key.
-func readFile(key, file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		return nil, mistake{key, file, "is not a regular file"}
-	case info.Size() > maxFile:
-		return nil, mistake{key, file, fmt.Sprintf("has %d bytes, use %d at most", info.Size(), maxFile)}
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(file) // #nosec G304 -- the operator's choice
-	}
+func readFile(key, name string) ([]byte, error) {
+	text, err := file.Read(name, maxFile)
 	if err != nil {
-		reason := err
-		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-			reason = pathError.Err
-		}
-		remedy := ""
-		if errors.Is(err, fs.ErrPermission) {
-			remedy = ", let the user that Holdfast runs as read it"
-		}
-		return nil, mistake{key, file, "cannot be read: " + reason.Error() + remedy}
+		return nil, mistake{key, name, err.Error()}
 	}
 	return text, nil
 }

@@ -65,7 +65,7 @@ func TestMistakes(t *testing.T) {
 		"p.cert: turned.crt: its first certificate is not that of the key in game.key, the one at place 2 is: put the server's own first and its chain behind it")
 	f(dir+"/gone.crt", dir+"/gone.key",
 		"p.cert: gone.crt: cannot be read: no such file or directory", "p.key: gone.key: cannot be read: no such file or directory")
-	f(dir, key, "p.cert: "+dir+": is not a regular file")
+	f(dir, key, "p.cert: "+dir+": is not a regular file, name one that is")
 	f(key, cert,
 		"p.cert: game.key: holds private key and no certificate, write a PEM file with -----BEGIN CERTIFICATE-----",
 		"p.key: game.crt: holds certificate and no key, write a PEM file with -----BEGIN PRIVATE KEY-----")

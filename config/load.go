@@ -3,14 +3,17 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
+
+// MaxFileBytes bounds a configuration file.
+const MaxFileBytes = 4 << 20
 
 // Options are the layers above the file.
 type Options struct {
@@ -23,18 +26,15 @@ type Options struct {
 
 // Load reads the file at path, whose ending names its format (.yaml, .yml,
 // .toml or .json), lays the environment and the overrides over it, and
-// validates the whole. Relative paths in it are relative to the file.
+// validates the whole. Relative paths in it are relative to the file. A pipe is
+// waited for.
 //
 // The error is an [Errors] that lists every mistake, or the system's if the file
 // cannot be read. Warnings may come with or without an error. Load may be called from several goroutines.
 func Load(path string, opts Options) (*Config, []Warning, error) {
-	data, err := os.ReadFile(path)
+	data, err := file.ReadAny(path, MaxFileBytes)
 	if err != nil {
-		reason := err
-		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-			reason = pathError.Err // the message already begins with the path
-		}
-		return nil, nil, fmt.Errorf("%s: cannot be read: %w", path, reason)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return Parse(data, "", path, opts)
 }

@@ -68,9 +68,9 @@ func TestPlan(t *testing.T) {
 		t.Errorf("after the plan there are %d backends, want 3", n)
 	}
 
-	p.says(1, "is no regular file", "plan", "--config", p.dir)
+	p.says(1, p.dir+": is not a regular file, name one that is", "plan", "--config", p.dir)
 	write(strings.Repeat("#", 4<<20+1))
-	p.says(1, "a plan takes 4194304 at most", "plan", "--config", plan)
+	p.says(1, "has 4194305 bytes, use 4194304 at most", "plan", "--config", plan)
 
 	// What the pool says of removed backends is told.
 	write(p.text(siteOf([]string{addr(1), addr(2), addr(3)}, "balance: least_conn", keys, "drain: {when_removed: drain}")))

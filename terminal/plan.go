@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/internal/file"
 	"github.com/holdfast-lb/holdfast/internal/spelling"
 )
 
@@ -29,12 +29,12 @@ func newPlan() *cobra.Command {
 			"of backends, sockets and sticky keys; or every mistake, and ends with 1. Nothing changes.",
 		Args: NoArguments,
 	}
-	file := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
+	name := cmd.Flags().StringP("config", "c", "", "configuration `FILE` (.yaml, .toml or .json)")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "toml", "json")
 	most := cmd.Flags().Int64("max-moved", 0, "end with 1 if more than `N` sticky keys would move; not given: any number may")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	remote(cmd, func(ctx context.Context, c *client, _ []string) error {
-		if *file == "" {
+		if *name == "" {
 			return errors.New("--config is missing, write the file that a reload would read: holdfast plan --config NEW")
 		}
 		bounded := cmd.Flags().Changed("max-moved")
@@ -43,12 +43,12 @@ func newPlan() *cobra.Command {
 				return err
 			}
 		}
-		text, err := readProposal(*file)
+		text, err := file.Read(*name, admin.MaxPlanBytes)
 		if err != nil {
-			return fmt.Errorf("read configuration: %w", err)
+			return fmt.Errorf("%s: %w", *name, err)
 		}
 		var plan admin.Plan
-		err = c.do(ctx, http.MethodPost, url.Values{"name": {filepath.Base(*file)}}, bytes.NewReader(text), &plan, "plan")
+		err = c.do(ctx, http.MethodPost, url.Values{"name": {filepath.Base(*name)}}, bytes.NewReader(text), &plan, "plan")
 		var no *refusal
 		if errors.As(err, &no) && no.Code == "refused" {
 			for _, line := range no.Errors {
@@ -94,19 +94,4 @@ func writePlan(w io.Writer, plan *admin.Plan) error {
 			strings.Join(plan.KeysCarried, ", "))
 	}
 	return err
-}
-
-// readProposal reads a file that a plan can be asked for, and waits for none
-// that has no end.
-func readProposal(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file, write the configuration to one", file)
-	case info.Size() > admin.MaxPlanBytes:
-		return nil, fmt.Errorf("%s has %d bytes, a plan takes %d at most", file, info.Size(), admin.MaxPlanBytes)
-	}
-	return os.ReadFile(file) // #nosec G304 -- the operator's choice
 }

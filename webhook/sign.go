@@ -7,7 +7,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
 
 const (
@@ -22,24 +23,9 @@ func loadSecret(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	info, err := os.Stat(name)
+	data, err := file.Read(name, maxSecretFile)
 	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // to open a pipe waits for whoever writes into it
-		return nil, fmt.Errorf("%s: is not a regular file, write the secret into one", name)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxSecretFile:
-		return nil, fmt.Errorf("%s: has more than %d bytes, write one secret alone", name, maxSecretFile)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	secret := bytes.TrimRight(data, "\r\n")
 	if text, encoded := bytes.CutPrefix(secret, []byte(secretPrefix)); encoded {

@@ -154,7 +154,7 @@ func TestSecretFilesAreChecked(t *testing.T) {
 	f("hush\n", "has 4 bytes")
 	f("whsec_hush!!", "is not base64")
 	f("whsec_aHVzaA==", "has 4 bytes")
-	f(strings.Repeat("hush", 2000), "more than 4096 bytes")
+	f(strings.Repeat("hush", 2000), "has 8000 bytes, use 4096 at most")
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)

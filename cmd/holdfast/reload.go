@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
 
 // source is where the configuration comes from, and what was last read there.
@@ -23,11 +24,17 @@ type source struct {
 	files     [sha256.Size]byte // of what runs; see fingerprint
 }
 
-// read returns the configuration as it is now, and its bytes.
+// read returns the configuration as it is now, and its bytes. The first time it
+// may come from a pipe; later nobody is there to write into that, and to wait
+// would hold up all orders.
 func (s *source) read(warn func(config.Warning)) (*config.Config, []byte, error) {
-	data, err := os.ReadFile(s.path)
+	read := file.Read
+	if s.data == nil {
+		read = file.ReadAny
+	}
+	data, err := read(s.path, config.MaxFileBytes)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %s: %w", s.path, err)
 	}
 	cfg, warnings, err := config.Parse(data, "", s.path, config.Options{Environ: os.Environ(), Overrides: s.overrides})
 	for _, w := range warnings {
@@ -36,17 +43,17 @@ func (s *source) read(warn func(config.Warning)) (*config.Config, []byte, error)
 	return cfg, data, err
 }
 
+// maxNamedFile is above the bounds of all files that a configuration names.
+const maxNamedFile = 16 << 20
+
 // fingerprint is a hash over the contents of files, such as users and secrets,
-// which change without the configuration's own bytes. One that cannot be read
-// counts as such: whoever needs it says what is wrong with it.
+// which change without the configuration's own bytes. One that cannot be read,
+// or is longer than any of them may be, counts as such: whoever needs it says
+// what is wrong with it.
 func fingerprint(files []string) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, name := range files {
-		var data []byte
-		info, err := os.Stat(name)
-		if err == nil && info.Mode().IsRegular() { // a pipe would have no end
-			data, err = os.ReadFile(name)
-		}
+		data, err := file.Read(name, maxNamedFile)
 		fmt.Fprintf(h, "%q %t %d\n", name, err == nil, len(data))
 		_, _ = h.Write(data)
 	}

@@ -15,7 +15,7 @@ var configPages = []Page{
 		"`ss -ltnp` names who has a port.",
 		"Stop the other process, choose another address, or start with the unit, which has CAP_NET_BIND_SERVICE."},
 	{6004, "file_unreadable", 0, "a file cannot be read or opened",
-		"A configuration, users, secret or log file is not there, or this user may not read or write it.",
+		"A configuration, users, secret or log file is not there, is a pipe or a directory, is too long, or this user may not read or write it.",
 		"`ls -l` of the path in the message, as the user that Holdfast runs as.",
 		"Correct the path or the file's owner and mode. Secrets belong to the service's user with mode 0600."},
 }

@@ -13,11 +13,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/file"
 )
 
 // Client is what one pool's backends are asked for and believed by. It is
@@ -80,23 +80,14 @@ func Load(path string, c config.BackendTLS) (*Client, []error) {
 // maxFile is the size in bytes that a file of certificates may have.
 const maxFile = 16 << 20
 
-// read returns a file's bytes; none without a name. To open a pipe would wait for
-// whoever writes into it, and a device may have no end.
+// read returns a file's bytes; none without a name.
 func read(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	if info, err := os.Stat(name); err == nil {
-		switch {
-		case !info.Mode().IsRegular():
-			return nil, fmt.Errorf("%s is not a regular file, write PEM into one", name)
-		case info.Size() > maxFile:
-			return nil, fmt.Errorf("%s has %d bytes, use %d at most", name, info.Size(), maxFile)
-		}
-	}
-	data, err := os.ReadFile(name) // #nosec G304 -- the operator's choice
+	data, err := file.Read(name, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return data, nil
 }

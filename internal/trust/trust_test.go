@@ -172,14 +172,14 @@ func TestMistakes(t *testing.T) {
 	f(config.BackendTLS{Cert: key, Key: key}, "cert: "+key+" and "+key+": failed to find certificate PEM data")
 	f(config.BackendTLS{CA: key}, "ca: "+key+" holds no certificate")
 	missing := dir + "/missing"
-	f(config.BackendTLS{CA: missing, Cert: missing, Key: missing}, "ca: cannot be read: open "+missing, "cert: cannot be read: open "+missing, "key: cannot be read: open "+missing)
+	f(config.BackendTLS{CA: missing, Cert: missing, Key: missing}, "ca: "+missing+": cannot be read: no such file", "cert: "+missing+": cannot be read: no such file", "key: "+missing+": cannot be read: no such file")
 	pipe := dir + "/pipe"
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(config.BackendTLS{CA: pipe, Cert: pipe, Key: "/dev/zero"}, "ca: "+pipe+" is not a regular file", "cert: "+pipe+" is not a regular file", "key: /dev/zero is not a regular file")
+	f(config.BackendTLS{CA: pipe, Cert: pipe, Key: "/dev/zero"}, "ca: "+pipe+": is not a regular file", "cert: "+pipe+": is not a regular file", "key: /dev/zero: is not a regular file")
 	large := testkit.WriteFile(t, dir, "large.pem", make([]byte, maxFile+1))
-	f(config.BackendTLS{CA: large}, "ca: "+large+" has 16777217 bytes, use 16777216 at most")
+	f(config.BackendTLS{CA: large}, "ca: "+large+": has 16777217 bytes, use 16777216 at most")
 }
 
 func TestID(t *testing.T) {
