@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// clientPatience bounds each write of a last answer.
-const clientPatience = 30 * time.Second
-
 // answerAndClose has the response that stands in ctx, streamed from x.answer
 // or not, written as the last one on the client's connection, by a goroutine
 // that takes it from fasthttp. That is for answers that fasthttp cannot write:
@@ -80,9 +77,9 @@ func (x *exchange) writeLast(c net.Conn) {
 
 func (x *exchange) writeLastTo(c net.Conn) error {
 	h := &x.ctx.Response.Header
+	w := patientWriter{c, x.l.patience}
 	write := func(p []byte) error {
-		_ = c.SetWriteDeadline(time.Now().Add(clientPatience))
-		_, err := c.Write(p)
+		_, err := w.Write(p)
 		return err
 	}
 	a := &x.answer

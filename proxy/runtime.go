@@ -51,6 +51,8 @@ type listenerPolicy struct {
 	name    string
 	trusted []netip.Prefix
 	maxBody int64 // bytes; 0: no limit
+	// patience is how long a client may take none of its answer; 0: for ever.
+	patience time.Duration
 	// clientCA: clients have shown certificates.
 	clientCA bool
 	// local is the answer to every request; nil: routes decide.
@@ -100,7 +102,7 @@ func Compile(cfg *config.Config, pools *balancer.Pools) (*Runtime, error) {
 		rt.sendProxy[name], rt.warm[name] = p.SendProxy, p.Warm
 	}
 	for i, l := range cfg.Listeners {
-		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes), clientCA: l.TLS != nil && l.TLS.ClientCA != ""}
+		p := &listenerPolicy{name: l.Name, maxBody: int64(l.Limits.MaxBodyBytes), patience: l.Timeouts.Body, clientCA: l.TLS != nil && l.TLS.ClientCA != ""}
 		for j, text := range l.TrustedProxies {
 			prefix, err := config.ParsePrefix(text)
 			if err != nil {
@@ -228,7 +230,7 @@ func compileRoute(r config.Route, cfg *config.Config, pools *balancer.Pools) (*r
 
 // strict is the policy for requests on a listener that the newest
 // configuration does not know, whose last connections are being finished.
-var strict = &listenerPolicy{}
+var strict = &listenerPolicy{patience: 30 * time.Second}
 
 // listener returns the policy of the listener of that name.
 func (rt *Runtime) listener(name string) *listenerPolicy {
