@@ -55,7 +55,7 @@ var requestPages = []Page{
 		"host and uri in the access log, hosts and path of the routes. A route without hosts is for any host.",
 		"Add a route, or a host to one; `path: /` takes all that no longer path does."},
 	{1015, "bad_path", 400, "the path can be understood in more than one way",
-		"As it is written the path leads to one route, and to another once a backend decodes and cleans it (%2F, //, a backslash, ;x), so what guards the one would not guard the other; or it has a segment `..` in any disguise, an encoded control character, or an encoded slash behind a semicolon.",
+		"As it is written the path leads to one route, and to another once a backend decodes and cleans it (%2F, //, a backslash, ;x), so what guards the one would not guard the other; or it has a segment `..` in any disguise, an encoded control character (%0A, also as %250A), or an encoded slash behind a semicolon.",
 		"The uri in the access log, and the paths of the routes.",
 		"Have the client send the path as the routes have it, and resolve `..` before it sends, as browsers do. If it is a scanner, nothing: it was after a guarded route."},
 	{1016, "bad_method", 400, "a standard method is written in another case",
