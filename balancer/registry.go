@@ -2,11 +2,12 @@ package balancer
 
 import (
 	"crypto/rand"
-	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
 	"weak"
+
+	"github.com/holdfast-lb/holdfast/internal/keyhash"
 )
 
 // Registry owns what outlives a configuration: the State of every backend, and
@@ -15,7 +16,7 @@ import (
 type Registry struct {
 	secret [32]byte // signs cookies of pools that configure none
 	clock  clock
-	seed   maphash.Seed // of sticky keys, so that nobody can aim at one place of a table
+	hash   keyhash.Secret // of sticky keys, so that nobody can aim at one place of a table
 
 	changed func(Change) // set once, before the first Commit; nil: nobody listens
 
@@ -54,7 +55,7 @@ func (r record) state() *State { return r.weak.Value() }
 func NewRegistry() *Registry {
 	r := &Registry{
 		clock:  clock{epoch: time.Now()},
-		seed:   maphash.MakeSeed(),
+		hash:   keyhash.New(),
 		known:  map[Key]record{},
 		live:   map[Key]*Pool{},
 		tables: map[string]*stickyTable{},

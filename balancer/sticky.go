@@ -2,10 +2,10 @@ package balancer
 
 import (
 	"fmt"
-	"hash/maphash"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/keyhash"
 )
 
 // Sticky is a pool's rule of stickiness. The first pick for a key is the
@@ -26,7 +26,7 @@ type Sticky struct {
 
 	// By query, header and source_ip: a table.
 	table  *stickyTable
-	seed   maphash.Seed
+	hash   keyhash.Secret
 	byMark map[uint32]int32 // index of the member with that mark
 
 	// By cookie and token: the client remembers.
@@ -60,7 +60,7 @@ func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {
 	if c.MaxEntries < 1 {
 		return nil, fmt.Errorf("max_entries: %d keeps nobody, write 1 or more", c.MaxEntries)
 	}
-	s.seed = r.seed
+	s.hash = r.hash
 	s.byMark = assignMarks(p.backends)
 	s.table = r.table(p.name)
 	if !s.table.fits(c.TTL, c.MaxEntries) {
@@ -87,7 +87,7 @@ func (p *Pool) stickyOrChosen(a *ask, q *Query) *member {
 	case len(q.StickyKey) == 0:
 		return p.choose(a)
 	default:
-		return p.remembered(a, maphash.Bytes(s.seed, q.StickyKey))
+		return p.remembered(a, s.hash.Hash(q.StickyKey))
 	}
 }
 
@@ -131,7 +131,7 @@ func (p *Pool) Returns(q *Query) bool {
 		_, known := s.cookies.members[q.StickyBackend]
 		return known
 	default:
-		return len(q.StickyKey) > 0 && p.marked(s.table.get(maphash.Bytes(s.seed, q.StickyKey))) != nil
+		return len(q.StickyKey) > 0 && p.marked(s.table.get(s.hash.Hash(q.StickyKey))) != nil
 	}
 }
 

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"hash/maphash"
+	"bytes"
 	"net/netip"
 	"time"
 
@@ -46,8 +46,13 @@ func (p *Proxy) Sockets(yield func(*OpenSocket) bool) {
 }
 
 // HashKey is what [OpenSocket.Key] has for a sticky key as clients send it. It
-// leads back to the key for nobody, as its seed is this process's secret: a
-// key may be one too.
+// leads back to the key for nobody who has not [Proxy.KeySecret]: a key may be
+// a secret too.
 func (p *Proxy) HashKey(key []byte) uint64 {
-	return max(1, maphash.Bytes(p.keySeed, key))
+	return max(1, p.keySecret.Hash(key))
 }
+
+// KeySecret is for the process that this one's sockets are handed over to, so
+// that it finds them by the same hashes: its [Options.KeySecret]. The caller owns
+// the bytes and shows them to nobody else.
+func (p *Proxy) KeySecret() []byte { return bytes.Clone(p.keySecret[:]) }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"github.com/holdfast-lb/holdfast/auth"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/keyhash"
 	"github.com/holdfast-lb/holdfast/metrics"
 	"github.com/holdfast-lb/holdfast/relay"
 	"github.com/holdfast-lb/holdfast/tracing"
@@ -35,6 +35,10 @@ type Options struct {
 	Short func() bool
 	// Reports gets what fails; nil: nobody does.
 	Reports *explain.Reporter
+	// KeySecret is what [Proxy.KeySecret] said in the process before this one,
+	// whose HashKey this one goes on with. Nil, or of another length: a new one is
+	// drawn.
+	KeySecret []byte
 }
 
 // Proxy forwards requests by the newest Runtime. Its methods may be called
@@ -46,8 +50,9 @@ type Proxy struct {
 	access   atomic.Pointer[AccessLogs]
 	tracer   atomic.Pointer[tracing.Tracer] // nil: no spans are made
 	log      *slog.Logger
-	keySeed  maphash.Seed // of HashKey
 	reports  *explain.Reporter
+
+	keySecret keyhash.Secret // of HashKey
 
 	challenge func(host, path string) (answer string, ok bool) // nil: none
 	short     func() bool
@@ -78,7 +83,6 @@ func New(o Options) *Proxy {
 		unrouted:  o.Metrics.Route(metrics.Unrouted),
 		relay:     o.Relay,
 		log:       o.Log,
-		keySeed:   maphash.MakeSeed(),
 		reports:   o.Reports,
 		challenge: o.Challenge,
 		short:     o.Short,
@@ -89,6 +93,10 @@ func New(o Options) *Proxy {
 	p.quit, p.hurry = context.WithCancel(context.Background())
 	if p.short == nil {
 		p.short = func() bool { return false }
+	}
+	var err error
+	if p.keySecret, err = keyhash.Carried(o.KeySecret); err != nil {
+		p.keySecret = keyhash.New()
 	}
 	return p
 }
