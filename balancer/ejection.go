@@ -118,7 +118,7 @@ func (b *Backend) Report(o Outcome) {
 func (r *Registry) eject(key Key, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.live[key]
+	p := r.livePool(key)
 	if p == nil || p.passive == nil {
 		return
 	}
@@ -161,7 +161,7 @@ func (r *Registry) endEjection(key Key, s *State) {
 	}
 	s.traffic.ejection.timer = nil
 	s.traffic.outcomes.clear()
-	p := r.live[key]
+	p := r.livePool(key)
 	if p != nil && s.Up() && s.word.Load()&modeBits == 0 {
 		p.rise(s)
 	}

@@ -58,6 +58,29 @@ func (l *Lease) Done() {
 	l.unit = 0
 }
 
+// Adopt takes a lease on the backend of that key for a socket that is open
+// already, in another process until now: whatever the backend's health, mode and
+// limits, which are for those who have yet to come. The lease is a [Socket]'s, and
+// opened. ok is false if the committed pools do not name the backend, or it has
+// as many leases as can be counted.
+func (r *Registry) Adopt(key Key) (l Lease, ok bool) {
+	r.mu.Lock()
+	b := r.live[key]
+	r.mu.Unlock()
+	if b == nil {
+		return Lease{}, false
+	}
+	for {
+		w := b.state.word.Load()
+		if active(w) >= maxLeases {
+			return Lease{}, false
+		}
+		if b.state.word.CompareAndSwap(w, w+oneSocket) {
+			return Lease{backend: b, unit: oneSocket}, true
+		}
+	}
+}
+
 // putBack takes one lease's unit off the word.
 func (s *State) putBack(unit uint64) {
 	if w := s.word.Add(-unit); w&(unit*countMask) == unit*countMask {

@@ -35,6 +35,34 @@ func TestLeaseCountsByKind(t *testing.T) {
 	}
 }
 
+// A socket that is open already has a place, whatever keeps others away.
+func TestAdoptTakesWhatIsOpen(t *testing.T) {
+	r, p := compiled(t, probed(config.Pool{Backends: []config.Backend{{URL: "http://10.0.0.0:9000", MaxConnections: 1}}}))
+	full := pick(t, p, Query{Kind: Socket})
+	defer full.Done()
+	key := p.Backends()[0].Key()
+	setHealth(t, r, p, 0, false)
+	r.SetMode(key, Maintenance)
+	l, ok := r.Adopt(key)
+	if !ok || l.Backend() != p.Backends()[0] || !l.Held() || p.Backends()[0].State().Counts() != (Counts{Sockets: 1, Handshakes: 1}) {
+		t.Fatalf("adopted %v, counts %+v", ok, p.Backends()[0].State().Counts())
+	}
+	l.Done()
+	if got := p.Backends()[0].State().Counts(); got != (Counts{Handshakes: 1}) {
+		t.Errorf("counts %+v after the socket has ended", got)
+	}
+	for _, other := range []Key{{}, {Pool: "p", Scheme: "https", Address: key.Address}, {Pool: "q", Scheme: key.Scheme, Address: key.Address}} {
+		if l, ok := r.Adopt(other); ok || l.Held() {
+			t.Errorf("adopted by %+v, which nobody knows", other)
+		}
+	}
+	p.members[0].state.word.Store(maxLeases * oneSocket)
+	if _, ok := r.Adopt(key); ok {
+		t.Error("more sockets than can be counted")
+	}
+	p.members[0].state.word.Store(oneHandshake)
+}
+
 func TestLeaseMisusePanics(t *testing.T) {
 	_, p := compiled(t, config.Pool{Backends: backendsOf(1)})
 	f := func(name string, kind Kind, use func(l *Lease), want string) {

@@ -22,7 +22,7 @@ type Registry struct {
 
 	mu     sync.Mutex
 	known  map[Key]record          // guarded by mu
-	live   map[Key]*Pool           // guarded by mu; what the committed Pools name
+	live   map[Key]*Backend        // guarded by mu; of the committed Pools
 	pools  []*Pool                 // guarded by mu; the committed Pools, by name
 	tables map[string]*stickyTable // guarded by mu; by pool
 	meters map[string]*meter       // guarded by mu; by pool
@@ -57,7 +57,7 @@ func NewRegistry() *Registry {
 		clock:  clock{epoch: time.Now()},
 		hash:   keyhash.New(),
 		known:  map[Key]record{},
-		live:   map[Key]*Pool{},
+		live:   map[Key]*Backend{},
 		tables: map[string]*stickyTable{},
 		meters: map[string]*meter{},
 		parked: map[Key]parked{},
@@ -71,6 +71,15 @@ func (r *Registry) find(key Key) *State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.known[key].state()
+}
+
+// livePool is the committed pool that names a backend, or nil. The caller holds
+// mu.
+func (r *Registry) livePool(key Key) *Pool {
+	if b := r.live[key]; b != nil {
+		return b.pool
+	}
+	return nil
 }
 
 // table is the sticky table that r keeps for a pool, or nil.
@@ -114,7 +123,7 @@ func (r *Registry) Commit(ps *Pools) {
 	for key := range before {
 		atWork[key.Pool] = true
 	}
-	r.live = make(map[Key]*Pool, len(before))
+	r.live = make(map[Key]*Backend, len(before))
 	tables := make(map[string]*stickyTable, len(ps.sorted))
 	meters := make(map[string]*meter, len(ps.sorted))
 	for _, p := range ps.sorted {
@@ -140,7 +149,7 @@ func (r *Registry) Commit(ps *Pools) {
 			if !p.reports {
 				r.setReport(p, b.state, nil)
 			}
-			r.live[b.key] = p
+			r.live[b.key] = b
 		}
 		p.resumeRamps()
 		if m := r.meters[p.name]; m != nil {
@@ -226,7 +235,7 @@ func (r *Registry) forget() {
 func (r *Registry) SetHealth(key Key, up bool, why string, at time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.live[key]
+	p := r.livePool(key)
 	if p == nil || !p.probed {
 		return false
 	}
@@ -248,7 +257,7 @@ func (r *Registry) SetHealth(key Key, up bool, why string, at time.Time) bool {
 func (r *Registry) SetMode(key Key, mode Mode) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.live[key]
+	p := r.livePool(key)
 	if p == nil {
 		r.repark(key, mode)
 		return false

@@ -219,6 +219,18 @@ func (m *model) Done(t *rapid.T) {
 	m.leases = slices.Delete(m.leases, i, i+1)
 }
 
+// Adopt takes in an open socket of another process.
+func (m *model) Adopt(t *rapid.T) {
+	key := m.anyKey(t)
+	l, ok := m.r.Adopt(key)
+	if ok != (m.live[key] != nil) {
+		t.Fatalf("adopted: %v", ok)
+	}
+	if ok {
+		m.leases = append(m.leases, &modelLease{lease: l, key: key, kind: "socket"})
+	}
+}
+
 // anyKey is a backend, known or not.
 func (m *model) anyKey(t *rapid.T) Key {
 	return Key{

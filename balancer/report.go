@@ -87,7 +87,7 @@ func (s *State) AsksDrain() bool { return s.report.Load()&bitAsksDrain != 0 }
 func (r *Registry) SetReport(key Key, report *LoadReport) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.live[key]
+	p := r.livePool(key)
 	if p == nil || !p.reports {
 		return false
 	}
