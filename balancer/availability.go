@@ -30,6 +30,20 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
+// MarshalText is [Mode.String].
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote. It fails on anything else.
+func (m *Mode) UnmarshalText(text []byte) error {
+	for mode := Ready; mode <= Maintenance; mode++ {
+		if string(text) == mode.String() {
+			*m = mode
+			return nil
+		}
+	}
+	return fmt.Errorf("read mode: %q is none of ready, drain and maintenance", text)
+}
+
 // Four bits of a State's word say why a backend may not be picked. No bit
 // set: it may. Drain and maintenance together are neither: the operator wants
 // the backend, and it asks to be drained itself.

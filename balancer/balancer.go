@@ -23,6 +23,14 @@
 // lives exactly as long as a lease or an older Pools refers to it, and adding
 // it again in that time finds the true counts. Nothing has to be released.
 //
+// # Another process
+//
+// A process that is to take this one's place goes on where its Registry is:
+// [Registry.Carry] gives plain data, [Registry.Inherit] takes it before the first
+// configuration is compiled, which is then like a reload: carry.go. Leases on
+// sockets that change hands are taken by [Registry.Adopt]. Meters of rates, counts
+// of live traffic and turns of an algorithm begin anew.
+//
 // # A pick
 //
 // [Pool.Pick] gives a [Lease], which is one use of one backend, and which is

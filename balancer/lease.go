@@ -65,9 +65,9 @@ func (l *Lease) Done() {
 // as many leases as can be counted.
 func (r *Registry) Adopt(key Key) (l Lease, ok bool) {
 	r.mu.Lock()
-	b := r.live[key]
+	b, committed := r.live[key], r.pools != nil
 	r.mu.Unlock()
-	if b == nil {
+	if b == nil || !committed {
 		return Lease{}, false
 	}
 	for {

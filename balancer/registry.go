@@ -14,7 +14,7 @@ import (
 // who sticks to which. There is one per process. Its methods are safe for
 // concurrent use; none of them waits for a pick or holds one up.
 type Registry struct {
-	secret [32]byte // signs cookies of pools that configure none
+	secret [secretSize]byte // signs cookies of pools that configure none
 	clock  clock
 	hash   keyhash.Secret // of sticky keys, so that nobody can aim at one place of a table
 

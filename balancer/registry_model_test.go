@@ -20,6 +20,7 @@ type model struct {
 	generations []*Pools // the last one is committed; the others are still held
 	leases      []*modelLease
 	live        map[Key]*modelBackend
+	config      map[string]config.Pool // committed
 }
 
 type modelLease struct {
@@ -76,8 +77,10 @@ func drawPools(t *rapid.T) map[string]config.Pool {
 }
 
 // Reload compiles and commits; the pools of before may still be held by some.
-func (m *model) Reload(t *rapid.T) {
-	pools := drawPools(t)
+func (m *model) Reload(t *rapid.T) { m.commit(t, drawPools(t)) }
+
+func (m *model) commit(t *rapid.T, pools map[string]config.Pool) {
+	m.config = pools
 	ps, err := m.r.Compile(pools)
 	if err != nil {
 		t.Fatal(err)
@@ -219,6 +222,37 @@ func (m *model) Done(t *rapid.T) {
 	m.leases = slices.Delete(m.leases, i, i+1)
 }
 
+// HandOver goes on with another registry, which is told what this one carries,
+// under the same configuration or another, and takes open sockets in.
+func (m *model) HandOver(t *rapid.T) {
+	same := rapid.Bool().Draw(t, "same configuration")
+	was := carriedBy(t, m.r)
+	leases := m.leases
+	m.r, m.generations, m.leases = handedOver(t, m.r), nil, nil
+	if same {
+		m.commit(t, m.config)
+		now := m.r.Carry()
+		now.Clock = was.Clock
+		expectSameCarried(t, now, was)
+	} else {
+		m.Reload(t)
+	}
+	for _, l := range leases {
+		if l.kind != "socket" {
+			l.lease.Done()
+			continue
+		}
+		next, ok := m.r.Adopt(l.key)
+		if ok != (m.live[l.key] != nil) {
+			t.Fatalf("a socket on %+v is adopted: %v", l.key, ok)
+		}
+		l.lease.Done()
+		if l.lease = next; ok {
+			m.leases = append(m.leases, l)
+		}
+	}
+}
+
 // Adopt takes in an open socket of another process.
 func (m *model) Adopt(t *rapid.T) {
 	key := m.anyKey(t)
@@ -320,7 +354,7 @@ func (m *model) Check(t *rapid.T) {
 		if s.Retired != (b == nil) {
 			t.Fatalf("%+v: retired %v", s.Key(), s.Retired)
 		}
-		if b != nil && s.Report != b.report {
+		if b != nil && !reflect.DeepEqual(s.Report, b.report) {
 			t.Fatalf("%+v: report %+v, want %+v", s.Key(), s.Report, b.report)
 		}
 		if b != nil && (s.Up != b.up || s.Mode != b.mode) {

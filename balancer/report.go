@@ -18,10 +18,10 @@ import (
 
 // LoadReport is how full a backend says that it is.
 type LoadReport struct {
-	Load     float64   // 0, empty, to 1, full; negative: not told
-	Capacity int       // leases that it can hold; 0: not told
-	Drain    bool      // it wants no new leases, and those that it has to end
-	At       time.Time // when it said so
+	Load     float64   `json:"load"`               // 0, empty, to 1, full; negative: not told
+	Capacity int       `json:"capacity,omitempty"` // leases that it can hold; 0: not told
+	Drain    bool      `json:"drain,omitempty"`    // it wants no new leases, and those that it has to end
+	At       time.Time `json:"at,omitzero"`        // when it said so
 }
 
 // A report's word, 0 for none:

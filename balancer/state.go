@@ -8,9 +8,9 @@ import (
 // Key is the identity of a backend: what may change without making it another
 // one (its name, weight and limit) is not part of it.
 type Key struct {
-	Pool    string
-	Scheme  string // http or https
-	Address string // host:port
+	Pool    string `json:"pool"`
+	Scheme  string `json:"scheme"`  // http or https
+	Address string `json:"address"` // host:port
 }
 
 // State is the live side of one backend, shared by every generation of [Pools]
