@@ -351,7 +351,7 @@ func TestCarryWhilePicksGoOn(t *testing.T) {
 			}
 		}
 	})
-	for range 200 {
+	for range 50 {
 		next := handedOver(t, r)
 		reload(t, next, c)
 		expectSameModes(t, next)

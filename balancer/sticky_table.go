@@ -56,7 +56,7 @@ type stickySet [setSize]atomic.Uint64
 
 func newStickyTable(ttl time.Duration, maxEntries int, older *stickyTable) *stickyTable {
 	t := &stickyTable{
-		sets:       make([]stickySet, (2*maxEntries+setSize-1)/setSize),
+		sets:       make([]stickySet, setsFor(maxEntries)),
 		ttl:        ttl,
 		maxEntries: maxEntries,
 		epoch:      time.Now(),
@@ -69,6 +69,9 @@ func newStickyTable(ttl time.Duration, maxEntries int, older *stickyTable) *stic
 	}
 	return t
 }
+
+// setsFor is how many sets a table for so many keys has.
+func setsFor(maxEntries int) int { return (2*maxEntries + setSize - 1) / setSize }
 
 // fits reports whether t is the table for that configuration.
 func (t *stickyTable) fits(ttl time.Duration, maxEntries int) bool {
