@@ -12,7 +12,8 @@
 // several the one with the most sockets left. The pace (pace.go) is pure and
 // strict: no second, wherever it begins, has more closes than closes_per_second.
 //
-// A drain belongs to a backend's identity and so outlives reloads. The package
+// A drain belongs to a backend's identity and so outlives reloads, and this process
+// if another one takes its place: carry.go. The package
 // has one goroutine for each pool that has a drain under way, and none
 // otherwise.
 package drain
@@ -108,10 +109,16 @@ func (d *Drainer) Start(key balancer.Key, name string, policy config.Drain, dead
 		d.jobs[key] = j
 	}
 	j.deadline = now.Add(deadline)
-	l := d.lines[key.Pool]
+	d.draw(key.Pool, policy)
+}
+
+// draw has the pool's line, which it makes if there is none, look at the drains by
+// that policy. The caller holds mu.
+func (d *Drainer) draw(pool string, policy config.Drain) {
+	l := d.lines[pool]
 	if l == nil {
-		l = &line{d: d, pool: key.Pool, wake: make(chan struct{}, 1)}
-		d.lines[key.Pool] = l
+		l = &line{d: d, pool: pool, wake: make(chan struct{}, 1)}
+		d.lines[pool] = l
 		d.wg.Go(l.run)
 	}
 	l.setPolicy(policy)

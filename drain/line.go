@@ -30,7 +30,7 @@ type job struct {
 // untold is about how many sockets have yet to be told.
 func (j *job) untold() int {
 	if j.listed.IsZero() {
-		return j.sockets
+		return max(0, j.sockets-j.closed-j.forced)
 	}
 	return len(j.waiting)
 }
