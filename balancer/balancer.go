@@ -28,10 +28,10 @@
 // A process that is to take this one's place goes on where its Registry is:
 // [Registry.Carry] gives plain data, [Registry.Inherit] takes it before the first
 // configuration is compiled, which is then like a reload: carry.go. Tables of
-// sticky keys follow in chunks, before that or after, by [Registry.CarryTables] and
-// [Registry.InheritTable]: sticky_carry.go. Leases on
-// sockets that change hands are taken by [Registry.Adopt]. Meters of rates, counts
-// of live traffic and turns of an algorithm begin anew.
+// sticky keys follow in chunks, before that or after, by [Registry.CarryTables]
+// and [Registry.InheritTable]: sticky_carry.go. Leases on sockets that change hands
+// are taken by [Registry.Adopt]. Meters of rates, counts of live traffic and turns
+// of an algorithm begin anew.
 //
 // # A pick
 //

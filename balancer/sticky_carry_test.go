@@ -148,7 +148,7 @@ func TestInheritedEntriesAge(t *testing.T) {
 		c := stickyPool(roomy(100), backendsOf(1, 1, 1))
 		r, p := compiled(t, c)
 		one := client{key: "one"}
-		home := one.visit(t, p)
+		one.visit(t, p)
 		time.Sleep(20 * time.Minute)
 		next := handedOver(t, r)
 		if inheritTables(t, r, next) != 1 {
@@ -181,7 +181,6 @@ func TestInheritedEntriesAge(t *testing.T) {
 		if got := table.get(hash); got != first {
 			t.Errorf("an older memory has stayed: %x", got)
 		}
-		_ = home
 	})
 }
 

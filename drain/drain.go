@@ -12,10 +12,9 @@
 // several the one with the most sockets left. The pace (pace.go) is pure and
 // strict: no second, wherever it begins, has more closes than closes_per_second.
 //
-// A drain belongs to a backend's identity and so outlives reloads, and this process
-// if another one takes its place: carry.go. The package
-// has one goroutine for each pool that has a drain under way, and none
-// otherwise.
+// A drain belongs to a backend's identity and so outlives reloads, and this
+// process too if another one takes its place: carry.go. The package has one
+// goroutine for each pool that has a drain under way, and none otherwise.
 package drain
 
 import (
