@@ -558,7 +558,7 @@ func TestBackendThatAgreesTooEarly(t *testing.T) {
 		_, at := r.client(t)
 		o := newOwner()
 		k := r.call(at, addr(l), o)
-		k.Request = []byte("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 64<<20) + "\r\n\r\n")
+		k.Request = []byte("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 32<<20) + "\r\n\r\n")
 		if err := r.Open(k); err != nil {
 			t.Fatal(err)
 		}
