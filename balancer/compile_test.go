@@ -43,7 +43,11 @@ func TestCompileReportsEveryMistake(t *testing.T) {
 	f(one(func(c *config.Pool) { c.Sticky = &config.Sticky{By: "query", MaxEntries: 1} }),
 		`pools.p.sticky.ttl: 0s is too short, write 1ms or more`)
 	f(one(func(c *config.Pool) { c.Sticky = &config.Sticky{By: "query", TTL: time.Hour} }),
-		`pools.p.sticky.max_entries: 0 keeps nobody, write 1 or more`)
+		`pools.p.sticky.max_entries: 0 is out of range, write 1 to 100000000`)
+	f(one(func(c *config.Pool) {
+		c.Sticky = &config.Sticky{By: "query", TTL: time.Hour, MaxEntries: maxEntries + 1}
+	}),
+		`pools.p.sticky.max_entries: 100000001 is out of range, write 1 to 100000000`)
 	f(map[string]config.Pool{"b": {}, "a": {Balance: "x"}, "c": {Backends: backendsOf(1)}},
 		`pools.a.balance: "x" is not known, use one of least_conn, p2c, round_robin, random, hash, first`,
 		`pools.b.backends: there are none, write at least one`)

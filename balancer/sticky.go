@@ -57,8 +57,8 @@ func (r *Registry) compileSticky(p *Pool, c config.Sticky) (*Sticky, error) {
 	if c.TTL < time.Millisecond {
 		return nil, fmt.Errorf("ttl: %s is too short, write 1ms or more", c.TTL)
 	}
-	if c.MaxEntries < 1 {
-		return nil, fmt.Errorf("max_entries: %d keeps nobody, write 1 or more", c.MaxEntries)
+	if c.MaxEntries < 1 || c.MaxEntries > maxEntries {
+		return nil, fmt.Errorf("max_entries: %d is out of range, write 1 to %d", c.MaxEntries, maxEntries)
 	}
 	s.hash = r.hash
 	s.byMark = assignMarks(p.backends)

@@ -41,6 +41,10 @@ type stickyTable struct {
 	older atomic.Pointer[stickyTable]
 }
 
+// maxEntries keeps a slip of the pen from ending the process, with all its
+// sockets, for want of memory: such a table takes 1.6 GB.
+const maxEntries = 100_000_000
+
 const (
 	setSize   = 16
 	ttlTicks  = 256 // a ttl's ticks: it is kept to within 0.4 %

@@ -10,6 +10,9 @@ const (
 	maxWeight = 1000
 	// maxWarm is enough for a burst of handshakes, and little for a backend.
 	maxWarm = 1000
+	// maxEntries keeps a slip of the pen from ending the process, with all its
+	// sockets, for want of memory: a table of so many takes 1.6 GB.
+	maxEntries = 100_000_000
 	// minSecret is half the length of the HMAC's own output: fewer bytes are
 	// within reach of guessing.
 	minSecret = 16
@@ -119,9 +122,7 @@ func (v validator) sticky(path string, s Sticky) {
 		v.warn(path+".secret", "has no effect with by: %s, remove it", s.By)
 	}
 	v.positive(path+".ttl", s.TTL)
-	if s.MaxEntries < 1 {
-		v.check(path+".max_entries", "%d keeps nobody, write 1 or more", s.MaxEntries)
-	}
+	v.between(path+".max_entries", s.MaxEntries, 1, maxEntries)
 }
 
 func (v validator) backends(path string, backends []Backend) {

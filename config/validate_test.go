@@ -191,8 +191,9 @@ func TestValidatePools(t *testing.T) {
 	f("sticky: {by: token, name: X-Seat, secret: tooshort}", `sticky.secret: has 8 bytes, write 16 at least, or none for a random one`)
 	f("sticky: {by: query}", `sticky.name: is missing, write the name of the query parameter`)
 	f("sticky: {by: source_ip, ttl: 0, max_entries: 0}",
-		`sticky.max_entries: 0 keeps nobody, write 1 or more`,
+		`sticky.max_entries: 0 is out of range, write 1 to 100000000`,
 		`sticky.ttl: 0s is not a time to wait, write more than 0, such as 10s`)
+	f("sticky: {by: source_ip, max_entries: 1000000000000}", `sticky.max_entries: 1000000000000 is out of range, write 1 to 100000000`)
 	f("sticky: {by: cookie, name: a, secret: tooshort}", `sticky.secret: has 8 bytes, write 16 at least, or none for a random one`)
 
 	f("backends: []", `backends: there are none, write at least one, such as {url: "http://127.0.0.1:9000"}`)
