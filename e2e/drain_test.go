@@ -271,6 +271,7 @@ func TestMaintenanceStopsProbes(t *testing.T) {
 	p := start(t, setup{rest: siteOf([]string{b.Addr}, "health: {type: http, path: /health, interval: 20ms, rise: 1, fall: 1}")})
 	p.awaitState("web", "b1", "up")
 	p.post("/api/v1/pools/web/backends/b1/maintenance")
+	exchange(t, b.Addr, get("/", "Connection: close")) // accepted behind the last probe
 	testkit.Eventually(t, patience, func() bool { return b.Conns() == 0 }, "the last probe has left the backend")
 	before := count()
 	time.Sleep(200 * time.Millisecond)

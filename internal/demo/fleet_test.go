@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
 
-const patience = 5 * time.Second
+const patience = 15 * time.Second
 
 func start(t *testing.T, n int) *Fleet {
 	t.Helper()
