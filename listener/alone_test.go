@@ -21,9 +21,9 @@ import (
 // is known from one that came alone.
 func TestCameAlone(t *testing.T) {
 	type taken struct {
-		alone   bool
-		fd      int
-		release func()
+		alone bool
+		fd    int
+		place Place
 	}
 	got := make(chan taken, 1)
 	opts, meterOf := metered(func(ctx *fasthttp.RequestCtx) {
@@ -31,7 +31,7 @@ func TestCameAlone(t *testing.T) {
 		d := taken{alone: c.CameAlone(len(upgrade)), fd: -1}
 		if d.alone {
 			var err error
-			if d.fd, d.release, err = c.Detach(); err != nil {
+			if d.fd, d.place, err = c.Detach(); err != nil {
 				t.Errorf("detach: %v", err)
 			}
 		}
@@ -55,7 +55,7 @@ func TestCameAlone(t *testing.T) {
 			if n, err := c.R.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("client read %d bytes, %v; want silence", n, err)
 			}
-			d.release()
+			d.place.Leave()
 		} else {
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if answer, err := io.ReadAll(c.R); err != nil || len(answer) == 0 {

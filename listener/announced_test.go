@@ -269,7 +269,7 @@ func TestDetachAnnounced(t *testing.T) {
 	c.Send(v2(0x21, 0x11, fromIPv4) + upgrade + "early")
 	d := <-got
 	defer sys.Close(d.fd)
-	defer d.release()
+	defer d.place.Leave()
 	if d.early != "early" || !errors.Is(d.err, ErrDetached) {
 		t.Errorf("read %q, then %v", d.early, d.err)
 	}

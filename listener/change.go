@@ -48,12 +48,18 @@ func (s *Set) Prepare(listeners []config.Listener) (*Change, error) {
 			ch.keep[sk] = st
 			continue
 		}
-		ln, err := bind(l.Address, st.defers)
+		ln, err := s.inherit(l.Address)
+		inherited := ln != nil
+		if !inherited && err == nil {
+			ln, err = bind(l.Address, st.defers)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listen on %s for listener %q: %w", l.Address, l.Name, err))
 			continue
 		}
-		ch.add = append(ch.add, newSocket(l.Address, ln, st, s.opts))
+		sk := newSocket(l.Address, ln, st, s.opts)
+		sk.inherited = inherited
+		ch.add = append(ch.add, sk)
 	}
 	for address, sk := range s.bound {
 		if _, stays := seen[address]; !stays {
@@ -103,6 +109,7 @@ func (ch *Change) Commit() {
 		s.bound[sk.address] = sk
 		sk.start()
 	}
+	s.disinherit()
 }
 
 // Abort closes what Prepare bound. The Set stays as it is.

@@ -9,6 +9,6 @@ import (
 
 // Detach returns errors.ErrUnsupported: only Unix systems have descriptors
 // that can be handed over.
-func (c *Conn) Detach() (fd int, release func(), err error) {
+func (c *Conn) Detach() (fd int, p Place, err error) {
 	return -1, nil, fmt.Errorf("detach connection of %v: %w", c.client, errors.ErrUnsupported)
 }

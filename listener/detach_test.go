@@ -27,11 +27,11 @@ import (
 
 // detached is what a handler got from Detach.
 type detached struct {
-	early   string
-	err     error // how reading the early bytes ended
-	fd      int
-	release func()
-	tls     *tlsconn.Conn
+	early string
+	err   error // how reading the early bytes ended
+	fd    int
+	place Place
+	tls   *tlsconn.Conn
 }
 
 // detacher hijacks every request without an answer, detaches, and tells.
@@ -42,7 +42,7 @@ func detacher(t testing.TB, got chan<- detached) fasthttp.RequestHandler {
 		ctx.Hijack(func(hijacked net.Conn) {
 			var d detached
 			var err error
-			if d.fd, d.release, err = c.Detach(); err != nil {
+			if d.fd, d.place, err = c.Detach(); err != nil {
 				t.Errorf("detach: %v", err)
 			}
 			var early []byte
@@ -59,7 +59,7 @@ func TestDetachIsNoError(t *testing.T) {
 	got := make(chan detached, 1)
 	opts := options(func(ctx *fasthttp.RequestCtx) {
 		var d detached
-		d.fd, d.release, d.err = ctx.Conn().(*Conn).Detach()
+		d.fd, d.place, d.err = ctx.Conn().(*Conn).Detach()
 		got <- d
 	})
 	var log bytes.Buffer
@@ -76,7 +76,7 @@ func TestDetachIsNoError(t *testing.T) {
 		t.Fatal(d.err)
 	}
 	sys.Close(d.fd)
-	d.release()
+	d.place.Leave()
 	shutdown(t, s)
 	if log.Len() > 0 {
 		t.Errorf("the log has\n%s", &log)
@@ -92,7 +92,7 @@ func TestDetachedIsForgotten(t *testing.T) {
 		c := ctx.Conn().(*Conn)
 		was = weak.Make(c)
 		var d detached
-		d.fd, d.release, d.err = c.Detach()
+		d.fd, d.place, d.err = c.Detach()
 		got <- d
 	}), web())
 	c := testkit.DialTCP(t, address)
@@ -117,7 +117,7 @@ func TestDetachedIsForgotten(t *testing.T) {
 	if n := counted(); n != 1 {
 		t.Errorf("%d connections count, want 1", n)
 	}
-	d.release()
+	d.place.Leave()
 	if n := counted(); n != 0 {
 		t.Errorf("%d connections count after release, want 0", n)
 	}
@@ -178,8 +178,8 @@ func TestDetach(t *testing.T) {
 			if n := m.opened(); n != 1 {
 				t.Errorf("%d connections open before release, want 1", n)
 			}
-			d.release()
-			d.release() // a second one must not unbalance the books
+			d.place.Leave()
+			d.place.Leave() // a second one must not unbalance the books
 			if n := m.opened(); n != 0 {
 				t.Errorf("%d connections open after release, want 0", n)
 			}
@@ -244,12 +244,12 @@ func TestDetachError(t *testing.T) {
 		_, _, err := c.Detach()
 		result <- err
 		c.raw = raw
-		fd, release, err := c.Detach()
+		fd, place, err := c.Detach()
 		if err == nil {
 			_, _, second := c.Detach()
 			result <- second
 			sys.Close(fd)
-			release()
+			place.Leave()
 		} else {
 			result <- err
 		}

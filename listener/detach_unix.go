@@ -11,9 +11,8 @@ import (
 
 // Detach takes the connection's socket out of Go's hands. It returns a second
 // descriptor for it, close-on-exec and non-blocking, which the caller owns and
-// closes, and release, which must be called once when that is done: until then
-// the connection counts towards the listener's limits. On error nothing has
-// changed.
+// closes, and the connection's place, which must be left when that is done. On
+// error nothing has changed.
 //
 // With TLS, the Conn of [Conn.TLS] goes with the descriptor.
 //
@@ -23,7 +22,7 @@ import (
 // sends nothing. The Go side must still be closed, which fasthttp does after
 // the hijack handler, or the handler; that sends nothing to the client and
 // leaves the descriptor alone.
-func (c *Conn) Detach() (fd int, release func(), err error) {
+func (c *Conn) Detach() (fd int, p Place, err error) {
 	was := c.phase.Load()
 	if phase(was) == phaseDetached || !c.phase.CompareAndSwap(was, uint32(phaseDetached)) {
 		return -1, nil, ErrDetached
@@ -40,7 +39,7 @@ func (c *Conn) Detach() (fd int, release func(), err error) {
 	if c.tls != nil {
 		c.tls.Detach()
 	}
-	return fd, c.keepPlace().leave, nil
+	return fd, c.keepPlace(), nil
 }
 
 // keepPlace takes the connection off the list and returns its place in the
@@ -48,7 +47,7 @@ func (c *Conn) Detach() (fd int, release func(), err error) {
 func (c *Conn) keepPlace() *place {
 	c.left.Store(true)
 	c.socket.ledger.strike(c)
-	return &place{ledger: c.socket.ledger, key: c.key}
+	return &place{socket: c.socket, key: c.key}
 }
 
 // duplicate returns a second descriptor for the socket of nc. O_NONBLOCK is a

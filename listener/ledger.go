@@ -87,6 +87,16 @@ func (l *ledger) enter(c *Conn, maxConns, maxPerAddr int) (Refusal, bool) {
 	return 0, true
 }
 
+// readmit counts a connection of k that came in elsewhere, whatever the limits.
+// vacate must be called once.
+func (l *ledger) readmit(k addrKey) {
+	l.open.Add(1)
+	s := l.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(k, 0, l.now())
+}
+
 // move books c, which came in under noAddr, under k from now on. When it
 // reports false, because k has maxPerAddr already, nothing has changed.
 func (l *ledger) move(c *Conn, k addrKey, maxPerAddr int) bool {
@@ -182,20 +192,6 @@ func (l *ledger) vacate(k addrKey) {
 		s.remembered++
 	}
 	s.uses[k] = u
-}
-
-// place is what is left of a connection that was detached: that it counts.
-type place struct {
-	ledger *ledger
-	key    addrKey
-	left   atomic.Bool
-}
-
-// leave gives the place up, once.
-func (p *place) leave() {
-	if p.left.CompareAndSwap(false, true) {
-		p.ledger.vacate(p.key)
-	}
 }
 
 // allow takes a handshake from the bucket of k, which holds perSecond of them

@@ -83,7 +83,7 @@ func (m *ledgerModel) Detach(t *rapid.T) {
 	c := m.draw(t)
 	m.l.strike(c)
 	m.forget(c)
-	m.places = append(m.places, &place{ledger: m.l, key: c.key})
+	m.places = append(m.places, &place{socket: &socket{ledger: m.l}, key: c.key})
 }
 
 func (m *ledgerModel) End(t *rapid.T) {
@@ -91,7 +91,7 @@ func (m *ledgerModel) End(t *rapid.T) {
 		t.Skip("nobody was detached")
 	}
 	p := rapid.SampledFrom(m.places).Draw(t, "place")
-	p.leave()
+	p.Leave()
 	m.places = slices.DeleteFunc(m.places, func(other *place) bool { return other == p })
 	m.gone = append(m.gone, p)
 }
@@ -101,7 +101,7 @@ func (m *ledgerModel) EndAgain(t *rapid.T) {
 	if len(m.gone) == 0 {
 		t.Skip("nobody is gone")
 	}
-	rapid.SampledFrom(m.gone).Draw(t, "place").leave()
+	rapid.SampledFrom(m.gone).Draw(t, "place").Leave()
 }
 
 // Allow has an address remembered, for a while.

@@ -201,7 +201,7 @@ func TestDetachTLS(t *testing.T) {
 		ctx.Hijack(func(hijacked net.Conn) {
 			var d detached
 			var err error
-			if d.fd, d.release, err = c.Detach(); err != nil {
+			if d.fd, d.place, err = c.Detach(); err != nil {
 				t.Errorf("detach: %v", err)
 			}
 			var early []byte
@@ -217,7 +217,7 @@ func TestDetachTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := <-got
-	defer d.release()
+	defer d.place.Leave()
 	f := os.NewFile(uintptr(d.fd), "detached") // non-blocking, so it waits
 	defer f.Close()
 	if d.err != ErrDetached || !strings.HasPrefix(early, d.early) {

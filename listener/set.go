@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -62,6 +63,11 @@ type Options struct {
 	// Short tells whether the process is short of memory, so that nobody new
 	// comes in; nil: never. It must not block.
 	Short func() bool
+	// Inherited are listening sockets that another process has bound, by address
+	// as written in the configuration. Prepare takes one in place of binding. The
+	// Set owns them: the first Commit closes those that nobody has taken, and so
+	// does Shutdown. nil: none.
+	Inherited map[string]*os.File
 	// Log gets what operators should know, and at debug level what strangers
 	// do wrong.
 	Log *slog.Logger
@@ -117,6 +123,7 @@ func (s *Set) Addr(name string) net.Addr {
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
+	s.disinherit()
 	sockets := s.retired
 	for _, sk := range s.bound {
 		sockets = append(sockets, sk)

@@ -38,6 +38,8 @@ type socket struct {
 
 	// reserve is the first descriptor that no client gets.
 	reserve int
+	// inherited: another process has bound it.
+	inherited bool
 
 	stopping atomic.Bool
 	stopped  chan struct{} // closed by stop
@@ -66,7 +68,11 @@ func newSocket(address string, ln net.Listener, st *settings, opts Options) *soc
 
 // start begins to accept.
 func (sk *socket) start() {
-	sk.apply(sk.settings.Load())
+	st := sk.settings.Load()
+	if sk.inherited {
+		sk.deferAccept(st)
+	}
+	sk.apply(st)
 	sk.serving.Add(1)
 	go sk.acceptLoop()
 }
@@ -77,12 +83,17 @@ func (sk *socket) apply(st *settings) {
 	st.meter = sk.opts.Meter(st.name)
 	st.meter.SetOpen(func() int { return int(sk.ledger.open.Load()) })
 	if old := sk.settings.Swap(st); old.defers != st.defers {
-		if err := deferAccept(sk.ln, st.defers); err != nil {
-			sk.log.Warn("defer_accept stays what it was", "listener", st.name, "error", err)
-		}
+		sk.deferAccept(st)
 	}
 	if srv := sk.server.Load(); srv == nil || srv.ReadBufferSize != int(st.limits.MaxHeaderBytes) {
 		sk.server.Store(sk.newServer(int(st.limits.MaxHeaderBytes)))
+	}
+}
+
+// deferAccept has the socket defer connections as st says.
+func (sk *socket) deferAccept(st *settings) {
+	if err := deferAccept(sk.ln, st.defers); err != nil {
+		sk.log.Warn("defer_accept stays what it was", "listener", st.name, "error", err)
 	}
 }
 

@@ -13,7 +13,14 @@ import (
 // detacher is a client's connection that gives its socket away; see
 // listener.Conn.
 type detacher interface {
-	Detach() (fd int, release func(), err error)
+	Detach() (fd int, p Place, err error)
+}
+
+// Place is a client's in the limits of its listener; see listener.Place. It is
+// an alias, so that neither package needs the other.
+type Place = interface {
+	Leave()
+	Origin() (listener string, key uint64)
 }
 
 // cameAlone tells whether this is its connection's first request, and nothing
@@ -47,11 +54,11 @@ func (x *exchange) hijack(taken fasthttp.HijackHandler, lost func()) {
 // detach takes the client's socket out of its connection. On error nothing has
 // changed.
 func (s *socket) detach(c detacher) error {
-	fd, release, err := c.Detach()
+	fd, place, err := c.Detach()
 	if err != nil {
 		return err
 	}
-	s.fd, s.release = fd, release
+	s.fd, s.place = int32(fd), place // #nosec G115 -- a descriptor
 	if t, ok := c.(interface{ TLS() *tlsconn.Conn }); ok {
 		s.call.tls = t.TLS()
 	}

@@ -19,7 +19,7 @@ import (
 // stuck is a client's connection that cannot be handed over.
 type stuck struct{ net.Conn }
 
-func (stuck) Detach() (int, func(), error) { return -1, nil, errors.New("too many open files") }
+func (stuck) Detach() (int, Place, error) { return -1, nil, errors.New("too many open files") }
 
 // hijacked is such a connection as fasthttp gives it to a hijacker.
 type hijacked struct{ stuck }

@@ -198,7 +198,7 @@ func (q *queue) sweep(list []*waiter) []*waiter {
 	}
 	fds := make([]int, len(list))
 	for i, w := range list {
-		fds[i] = w.s.fd
+		fds[i] = int(w.s.fd)
 	}
 	sys.HungUp(fds, func(i int) {
 		q.end(list[i], clientGone, metrics.HandshakeClientGone)

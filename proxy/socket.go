@@ -20,17 +20,17 @@ import (
 // [relay.Owner], and what returns the lease. Once it is open it refers to no
 // Runtime, so it does not keep an old configuration alive.
 type socket struct {
-	p       *Proxy
-	route   *route
-	lease   balancer.Lease
-	release func() // of the client's place in the listener's limits
-	start   time.Time
-	id      requestID
-	fd      int // the client's, while it belongs to s and not to the relay
-	client  netip.Addr
-	key     uint64   // HashKey of the sticky key; 0: none
-	asked   *asked   // nil: no log wants it
-	call    *calling // nil once open
+	p      *Proxy
+	route  *route
+	lease  balancer.Lease
+	place  Place // in the listener's limits
+	start  time.Time
+	id     requestID
+	fd     int32 // the client's, while it belongs to s and not to the relay
+	client netip.Addr
+	key    uint64   // HashKey of the sticky key; 0: none
+	asked  *asked   // nil: no log wants it
+	call   *calling // nil once open
 }
 
 // calling is what a socket needs until it is open.
@@ -100,7 +100,7 @@ func (s *socket) RoundTrip(side int, d time.Duration) {
 
 // Closed implements [relay.Owner].
 func (s *socket) Closed(sum relay.Summary) {
-	s.release()
+	s.place.Leave()
 	if o, ours := outcomeOfEnd(&sum); !ours {
 		s.lease.Backend().Report(o)
 	}
@@ -115,7 +115,7 @@ func (s *socket) Closed(sum relay.Summary) {
 
 // Failed implements [relay.Owner]. The relay must not wait for what follows.
 func (s *socket) Failed(f relay.Failure) {
-	s.fd = f.Client
+	s.fd = int32(f.Client) // #nosec G115 -- a descriptor
 	s.p.owes.Go(func() { s.failed(f) })
 }
 

@@ -214,7 +214,7 @@ func (s *socket) dial() {
 			}
 			c.spare = spare != nil
 			err = s.p.relay.Open(&relay.Call{
-				Client: s.fd, ClientTLS: c.tls, Used: c.used, Early: c.early,
+				Client: int(s.fd), ClientTLS: c.tls, Used: c.used, Early: c.early,
 				Backend: addr, BackendTLS: up.tls, Spare: spare, Request: c.head,
 				Preface: up.preface(c.source, c.destination),
 				Connect: s.route.timeouts.Connect, Answer: s.route.timeouts.Response, Idle: s.route.timeouts.Idle,
@@ -322,7 +322,7 @@ func (s *socket) giveUp(c class, result metrics.HandshakeResult) {
 
 // clientConn makes a connection of the client's socket, which s has no more.
 func (s *socket) clientConn() (net.Conn, error) {
-	c, err := netConn(s.fd)
+	c, err := netConn(int(s.fd))
 	s.fd = -1
 	return secured(c, s.call.tls), err
 }
@@ -342,11 +342,11 @@ func (s *socket) finish(c class, result metrics.HandshakeResult) {
 // settle returns all that a failed handshake holds.
 func (s *socket) settle(result metrics.HandshakeResult) {
 	if s.fd >= 0 {
-		sys.Close(s.fd)
+		sys.Close(int(s.fd))
 		s.fd = -1
 	}
-	if s.release != nil {
-		s.release()
+	if s.place != nil {
+		s.place.Leave()
 	}
 	if s.lease.Held() {
 		s.lease.Done()
