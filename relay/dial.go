@@ -131,7 +131,11 @@ func (l *loop) welcome() {
 	for p := l.newcomers.Swap(nil); p != nil; {
 		next := p.after
 		p.after = nil
-		if !p.adopted && p.state == dialing && l.adopt(p) {
+		switch {
+		case p.adopted:
+		case p.state == resting:
+			l.install(p)
+		case p.state == dialing && l.adopt(p):
 			l.dial(p)
 		}
 		p = next

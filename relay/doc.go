@@ -44,6 +44,11 @@
 //	  one ended, and the other is silent for HalfCloseIdle;
 //	  Relay.Close
 //
+// An open pair may rest, while [Relay.HandOver] takes it to another process: it
+// is watched by nobody then, and its bytes wait in the kernel. It ends here
+// without a word to its sockets or its Owner, and goes on there, open, by
+// [Relay.Receive]; or goes on here, if it was not taken.
+//
 // A pair that is open may have one side that has ended and one that goes on:
 // what that one says still passes.
 //
@@ -86,7 +91,8 @@
 // [Owner.Closed], which comes after they are closed. A pair is touched by its
 // loop alone; an Owner's methods are called on the loop and must not block.
 // Other goroutines ask: [Relay.End] and [Relay.Each] leave an order with the
-// loop, which obeys between two turns of its pairs.
+// loop, which obeys between two turns of its pairs. While a pair rests its
+// descriptors are still the loop's, and who hands it over sends copies.
 //
 // # How an end travels
 //

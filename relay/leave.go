@@ -14,6 +14,9 @@ func (l *loop) leave(p *pair, f *Fault, due int64) {
 	case p.state == dialing:
 		l.fail(p, Failure{Cause: Stopping})
 		return
+	case p.state == resting:
+		p.fault, p.deadline = f, due // once it goes on, if it does so here
+		return
 	case p.state == leaving:
 		if due < p.deadline {
 			p.deadline = due

@@ -277,7 +277,7 @@ func (l *loop) cut(p *pair) {
 		// as soon as the client's socket reports.
 	case p.state == dialing:
 		l.fail(p, Failure{Cause: Stopping})
-	case p.state == open || p.state == leaving:
+	case p.state == open || p.state == leaving || p.state == resting:
 		p.note(ByHoldfast, "stopped")
 		l.end(p, neither)
 	}

@@ -38,6 +38,22 @@ func (l *loop) post(o order) {
 	}
 }
 
+// ask has the loop do f and waits for it. It is false if the loop has ended.
+func (l *loop) ask(f func(*loop)) bool {
+	done := make(chan struct{})
+	l.post(func() bool {
+		f(l)
+		close(done)
+		return false
+	})
+	select {
+	case <-done:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
 // obey does some of the orders.
 func (l *loop) obey() {
 	for range min(len(l.todo), ordersATurn) {
@@ -86,7 +102,7 @@ func (l *loop) each(yield func(*Live) bool) bool {
 		l.post(func() bool {
 			batch = batch[:0]
 			looked <- l.table.some(i, func(p *pair) {
-				if p.state == open || p.state == leaving {
+				if p.state == open || p.state == leaving || p.state == resting {
 					batch = append(batch, p.live(l.now))
 				}
 			})

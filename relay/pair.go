@@ -15,6 +15,7 @@ const (
 	dialing state = iota // the backend has not agreed yet
 	open
 	leaving // a Close is on its way, or waits for the end of a frame
+	resting // on its way from a process to another: not watched
 	dead
 )
 

@@ -48,3 +48,9 @@ func (j *joint) live() Live {
 		},
 	}
 }
+
+func (e *portable) handOver(*Handover, func([]Handed) ([]bool, error), func(Owner)) error {
+	return errNotCarried
+}
+
+func (e *portable) receive(*Call, *Carried, int) error { return errNotCarried }

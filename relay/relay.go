@@ -226,6 +226,8 @@ type engine interface {
 	each(yield func(*Live) bool) (more bool)
 	dismiss(id uint64, f *farewell) bool
 	farewell(*farewell)
+	handOver(sum *Handover, give func([]Handed) (refused []bool, err error), gone func(Owner)) error
+	receive(c *Call, s *Carried, backend int) error
 	close()
 }
 

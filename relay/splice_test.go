@@ -36,17 +36,6 @@ func init() {
 	}
 }
 
-// ask calls f on the loop and waits for it.
-func (l *loop) ask(f func(*loop)) {
-	done := make(chan struct{})
-	l.post(func() bool {
-		f(l)
-		close(done)
-		return false
-	})
-	<-done
-}
-
 // noise returns a frame whose payload is random.
 func noise(side, size int) []byte {
 	payload := make([]byte, size)

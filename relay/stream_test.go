@@ -75,6 +75,7 @@ type speaker struct {
 	seed    uint64
 	n       int           // frames that it says
 	pause   time.Duration // that it makes a few times
+	breath  time.Duration // that it takes between frames
 	came    atomic.Int64  // frames that it has heard
 	other   *speaker
 	pings   chan string   // to be answered
@@ -195,6 +196,7 @@ func (s *speaker) say() error {
 			pause() // silence in the middle of a frame
 		}
 		pause() // and between two
+		time.Sleep(s.breath)
 	}
 	if err := write(wireFrame{0x80 | opClose, s.side == Client, "\x03\xe8"}.append(nil)); err != nil {
 		return err
