@@ -173,9 +173,13 @@ func (r *Route) Handshake(result HandshakeResult, d time.Duration) {
 	}
 }
 
-// SocketOpened counts a WebSocket as open. SocketClosed must follow exactly
-// once.
+// SocketOpened counts a WebSocket as open. SocketClosed or SocketHandedOver must
+// follow exactly once.
 func (r *Route) SocketOpened() { r.socketsOpen.Inc() }
+
+// SocketHandedOver ends what SocketOpened began for a socket that another
+// process has now.
+func (r *Route) SocketHandedOver() { r.socketsOpen.Dec() }
 
 // SocketClosed ends what SocketOpened began, with the time that the socket
 // was open.

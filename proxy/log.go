@@ -122,11 +122,15 @@ func (x *exchange) asked() *asked {
 	}
 	var r accesslog.Record
 	x.fill(&r)
-	a := &asked{listener: r.Listener, text: r.User + r.Host + r.URI + r.Referer + r.UserAgent}
-	a.user = uint32(len(r.User))               // #nosec G115 -- a header is smaller
-	a.host = a.user + uint32(len(r.Host))      // #nosec G115
-	a.uri = a.host + uint32(len(r.URI))        // #nosec G115
-	a.referer = a.uri + uint32(len(r.Referer)) // #nosec G115
+	return newAsked(r.Listener, r.User, r.Host, r.URI, r.Referer, r.UserAgent)
+}
+
+func newAsked(listener, user, host, uri, referer, agent string) *asked {
+	a := &asked{listener: listener, text: user + host + uri + referer + agent}
+	a.user = uint32(len(user))               // #nosec G115 -- a header is smaller
+	a.host = a.user + uint32(len(host))      // #nosec G115
+	a.uri = a.host + uint32(len(uri))        // #nosec G115
+	a.referer = a.uri + uint32(len(referer)) // #nosec G115
 	return a
 }
 

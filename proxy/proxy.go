@@ -30,6 +30,11 @@ type Options struct {
 	// section 8.3) looks for at a host and path; false: there is none, and
 	// routes decide. Nil: there never is.
 	Challenge func(host, path string) (answer string, ok bool)
+	// Adopt returns the lease of a socket that is open already, and Place its
+	// place in its listener's limits, by what its Origin was in another process;
+	// nil: no sockets are received.
+	Adopt func(balancer.Key) (lease balancer.Lease, ok bool)
+	Place func(listener string, key uint64) Place
 	// Short tells whether the process is short of memory, so that no request is
 	// taken; nil: never. It must not block.
 	Short func() bool
@@ -56,6 +61,8 @@ type Proxy struct {
 
 	challenge func(host, path string) (answer string, ok bool) // nil: none
 	short     func() bool
+	adopt     func(balancer.Key) (balancer.Lease, bool)
+	place     func(listener string, key uint64) Place
 
 	runtime atomic.Pointer[Runtime]
 
@@ -86,6 +93,8 @@ func New(o Options) *Proxy {
 		reports:   o.Reports,
 		challenge: o.Challenge,
 		short:     o.Short,
+		adopt:     o.Adopt,
+		place:     o.Place,
 		upstreams: make(map[upstreamKey]*upstream),
 		spares:    make(map[sparesKey]*spares),
 		queues:    make(map[string]*queue),

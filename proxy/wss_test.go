@@ -38,9 +38,15 @@ func startSockets(t *testing.T, of *config.Config, cfg *tls.Config) (r *rig, rl 
 	m := metrics.New()
 	log := slog.New(slog.DiscardHandler)
 	reports := explain.NewReporter(log, time.Hour)
-	r = &rig{proxy: New(Options{Metrics: m, Relay: rl, Log: log, Reports: reports}), metrics: m, registry: balancer.NewRegistry()}
+	var set *front.Set
+	r = &rig{metrics: m, registry: balancer.NewRegistry()}
+	r.proxy = New(Options{
+		Metrics: m, Relay: rl, Log: log, Reports: reports,
+		Adopt: r.registry.Adopt,
+		Place: func(listener string, key uint64) Place { return set.Place(listener, key) },
+	})
 	r.swap(t, of)
-	set := front.New(front.Options{
+	set = front.New(front.Options{
 		Handler: r.proxy.Handler, Log: log, Reports: reports,
 		TLS: func(config.Listener) *tls.Config { return cfg },
 	})
