@@ -17,6 +17,10 @@ type Control struct {
 	// Reload reads the configuration again and returns when it runs or was
 	// refused.
 	Reload func() (Outcome, error)
+	// Upgrade has the program that is at the process's path now take over, and
+	// returns when it serves, or does not: then the process goes on as before.
+	// It has so long to be ready; 0: as long as usual.
+	Upgrade func(within time.Duration) (Upgrade, error)
 	// Plan tells what a reload with another configuration would do, or every
 	// mistake in it.
 	Plan func(Proposal) (plan Plan, mistakes []string, err error)
@@ -40,17 +44,39 @@ type Outcome struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// Upgrade is how the exchange of the program went.
+type Upgrade struct {
+	Status  string `json:"status"` // upgraded | failed
+	PID     int    `json:"pid,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Carried is how many sockets went to the new process without a break, and
+	// Left how many are told to connect again by the one before it.
+	Carried int `json:"carried"`
+	Left    int `json:"left"`
+	// Errors are why it failed.
+	Errors []string `json:"errors,omitempty"`
+}
+
 func (s *Server) drain(ctx *fasthttp.RequestCtx, p params) {
-	var deadline time.Duration
-	if text := string(ctx.QueryArgs().Peek("deadline")); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			BadValue("deadline", strconv.Quote(text)+" is no time to wait", "write more than 0 with a unit, such as 30s or 5m").send(ctx)
-			return
-		}
-		deadline = d
+	deadline, ok := duration(ctx, "deadline", ctx.QueryArgs().Peek("deadline"))
+	if ok {
+		s.setMode(ctx, p, Order{Mode: "drain", Deadline: deadline})
 	}
-	s.setMode(ctx, p, Order{Mode: "drain", Deadline: deadline})
+}
+
+// duration reads the query parameter of that name, 0 if it is empty. If it cannot
+// be read, the answer says so.
+func duration(ctx *fasthttp.RequestCtx, name string, value []byte) (time.Duration, bool) {
+	text := string(value)
+	if text == "" {
+		return 0, true
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		BadValue(name, strconv.Quote(text)+" is no time to wait", "write more than 0 with a unit, such as 30s or 5m").send(ctx)
+		return 0, false
+	}
+	return d, true
 }
 
 func (s *Server) undrain(ctx *fasthttp.RequestCtx, p params) {
@@ -98,5 +124,29 @@ func (s *Server) reload(ctx *fasthttp.RequestCtx, _ params) {
 			Remedy: "mend what errors names and reload again"}, outcome})
 	default:
 		sendJSON(ctx, fasthttp.StatusOK, outcome)
+	}
+}
+
+func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ params) {
+	if s.opts.Control.Upgrade == nil {
+		errNoFile.send(ctx)
+		return
+	}
+	within, ok := duration(ctx, "timeout", ctx.QueryArgs().Peek("timeout"))
+	if !ok {
+		return
+	}
+	u, err := s.opts.Control.Upgrade(within)
+	switch {
+	case err != nil:
+		s.sendError(ctx, err)
+	case u.Status == "failed":
+		sendJSON(ctx, fasthttp.StatusUnprocessableEntity, struct {
+			*Problem
+			Upgrade
+		}{&Problem{Message: "the upgrade failed, the process goes on as before", Code: "failed",
+			Remedy: "mend what errors says and upgrade again"}, u})
+	default:
+		sendJSON(ctx, fasthttp.StatusOK, u)
 	}
 }

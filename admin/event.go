@@ -13,7 +13,7 @@ import (
 type Event struct {
 	ID      string    `json:"id"` // filled in by [Events.Publish]
 	Time    time.Time `json:"time"`
-	Kind    string    `json:"kind"` // health | mode | drain | reload | discovery | socket | memory | lost
+	Kind    string    `json:"kind"` // health | mode | drain | reload | upgrade | discovery | socket | memory | lost
 	Level   string    `json:"level"`
 	Pool    string    `json:"pool,omitempty"`
 	Backend string    `json:"backend,omitempty"`
@@ -23,6 +23,7 @@ type Event struct {
 	//	mode       ready, drain, maintenance
 	//	drain      begun, done, asked (by the backend), withdrawn
 	//	reload     started, reloaded, unchanged, refused
+	//	upgrade    succeeded, failed
 	//	discovery  changed
 	//	socket     closing
 	//	memory     short, enough

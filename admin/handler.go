@@ -34,6 +34,7 @@ func (s *Server) endpoints() []endpoint {
 		{del, "/api/v1/sockets/{id}", withToken, s.closeSocket, []string{"code", "reason"}},
 		{get, "/api/v1/config", withToken, s.config, nil},
 		{post, "/api/v1/reload", withToken, s.reload, nil},
+		{post, "/api/v1/upgrade", withToken, s.upgrade, []string{"timeout"}},
 		{post, "/api/v1/plan", withToken, s.plan, []string{"name"}},
 		{get, "/api/v1/events", withToken, s.events, nil},
 		{get, "/api/v1/history", withToken, s.history, []string{"after"}},

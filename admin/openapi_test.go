@@ -156,7 +156,7 @@ func TestOpenAPISchemas(t *testing.T) {
 	types := map[string]any{
 		"Problem": Problem{}, "Readiness": readiness{}, "Status": Status{}, "Configuration": Configuration{}, "Flow": Flow{},
 		"Pool": Pool{}, "Backend": Backend{}, "Active": Active{}, "Probe": Probe{}, "Drain": Drain{},
-		"Socket": Socket{}, "SocketPage": SocketPage{}, "Outcome": Outcome{}, "Event": Event{}, "Sample": Sample{}, "Plan": Plan{}, "PlannedBackend": PlannedBackend{},
+		"Socket": Socket{}, "SocketPage": SocketPage{}, "Outcome": Outcome{}, "Upgrade": Upgrade{}, "Event": Event{}, "Sample": Sample{}, "Plan": Plan{}, "PlannedBackend": PlannedBackend{},
 		"Ejection": Ejection{}, "LoadReport": LoadReport{}, "Discovery": Discovery{}, "Governor": Governor{},
 	}
 	for name := range doc.Components.Schemas {

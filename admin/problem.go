@@ -65,7 +65,7 @@ var (
 		"use the dashboard at this address, or a program that sends no Origin"}
 	errUnavailable = &Problem{fasthttp.StatusNotImplemented, "this process cannot do that", "unavailable",
 		"it runs without what this needs"}
-	errNoFile = &Problem{fasthttp.StatusNotImplemented, "this Holdfast runs without a configuration file, as holdfast demo does, so there is none to read again or to compare with",
+	errNoFile = &Problem{fasthttp.StatusNotImplemented, "this Holdfast runs without a configuration file, as holdfast demo does, so there is none to read again, to compare with or to start another by",
 		"unavailable", "run one by a file: holdfast serve --config FILE"}
 	errInternal = &Problem{fasthttp.StatusInternalServerError, "the answer could not be made", "internal", "see the log"}
 )

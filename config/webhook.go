@@ -16,7 +16,7 @@ type Webhook struct {
 }
 
 // EventKinds are the kinds of events that can be asked for.
-var EventKinds = []string{"health", "mode", "drain", "reload", "discovery", "socket", "memory"}
+var EventKinds = []string{"health", "mode", "drain", "reload", "upgrade", "discovery", "socket", "memory"}
 
 // maxWebhookTimeout keeps all attempts of one delivery within the minutes for
 // which receivers take a signature to be fresh.

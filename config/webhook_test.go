@@ -17,7 +17,7 @@ func TestWebhookMistakes(t *testing.T) {
 	f(`{url: "https://a.example/x"}, {url: "https://a.example/y"}`,
 		`webhooks[1].name: name "a.example" is taken by webhooks[0], give each its own`)
 	f(`{url: "https://a.example", events: [health, lost, health], timeout: 2m}, {url: "ftp://b.example/hush"}`,
-		`webhooks[0].events[1]: "lost" is not known, use one of health, mode, drain, reload, discovery, socket, memory`,
+		`webhooks[0].events[1]: "lost" is not known, use one of health, mode, drain, reload, upgrade, discovery, socket, memory`,
 		`webhooks[0].events[2]: "health" stands there twice, write it once`,
 		`webhooks[0].timeout: 2m0s is out of range, write more than 0, up to 1m`,
 		`webhooks[1].url: is no URL of a server, write http:// or https:// and its host, such as https://ops.example.com/path`)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type setup struct {
 	deadline string
 	// rest is the rest of the file: routes and pools.
 	rest string
+	// program is what is run; empty: the program under test.
+	program string
 	// env are further variables of the process's environment.
 	env []string
 	// args are further arguments of serve.
@@ -100,7 +103,7 @@ func prepare(t testing.TB, s setup) *process {
 // begin runs it by the file that was written.
 func (p *process) begin() {
 	p.t.Helper()
-	p.cmd = exec.Command(program, append([]string{"serve", "--config", p.file}, p.setup.args...)...)
+	p.cmd = exec.Command(cmp.Or(p.setup.program, program), append([]string{"serve", "--config", p.file}, p.setup.args...)...)
 	p.cmd.Env = append(os.Environ(), p.setup.env...)
 	p.run(p.path("stderr.log"))
 }

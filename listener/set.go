@@ -119,7 +119,8 @@ func (s *Set) Addr(name string) net.Addr {
 // close. Connections that have not sent a byte yet get a second to do so.
 // When ctx ends first, what is left is cut off and the error says how much.
 // Upgraded connections are left alone in any case. The Set cannot be used
-// afterwards: a pending or later Change comes to nothing.
+// afterwards: a pending or later Change comes to nothing, and another Shutdown
+// waits for what the first one has left.
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -128,7 +129,7 @@ func (s *Set) Shutdown(ctx context.Context) error {
 	for _, sk := range s.bound {
 		sockets = append(sockets, sk)
 	}
-	s.bound, s.retired = make(map[string]*socket), nil
+	s.bound, s.retired = make(map[string]*socket), sockets
 	s.mu.Unlock()
 
 	for _, sk := range sockets {

@@ -19,7 +19,7 @@ import (
 
 // Commands are all of them.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newPlan(), newTestSocket()}
+	return []*cobra.Command{newStatus(), newTop(), newSockets(), newClose(), newDrain(), newUndrain(), newMaintenance(), newReload(), newUpgrade(), newPlan(), newTestSocket()}
 }
 
 // remote makes cmd one that speaks to a running Holdfast: it adds the flags that

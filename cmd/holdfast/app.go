@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/health"
 	"github.com/holdfast-lb/holdfast/internal/explain"
+	"github.com/holdfast-lb/holdfast/internal/handoff"
 	"github.com/holdfast-lb/holdfast/internal/memory"
 	"github.com/holdfast-lb/holdfast/listener"
 	"github.com/holdfast-lb/holdfast/metrics"
@@ -54,26 +56,32 @@ type app struct {
 	dropped atomic.Uint64              // lines that earlier access logs have dropped
 	admin   *adminServer               // nil: none
 
-	source *source // of the configuration; nil: it comes from no file
+	source  *source // of the configuration; nil: it comes from no file
+	program string  // that an upgrade starts
+
+	inheritance *inheritance // from the process before this one; nil: none
+	succession  *succession  // the upgrade under way; nil: none
+	leaving     bool         // the successor serves: see leave
 
 	running  atomic.Pointer[config.Config]       // cfg, for the admin's goroutines
 	loaded   atomic.Pointer[admin.Configuration] // how the last reload went
 	notReady atomic.Pointer[error]               // nil: ready; the command says when
 	failed   chan error                          // a part that could not go on
 
-	began    time.Time
-	run      string // tells this process's ids from another's
-	events   *admin.Events
-	webhooks *webhook.Sender
-	history  *admin.History
-	changes  chan balancer.Change // that operators have not been told of
-	scarcity chan scarcity        // the same
-	asked    chan struct{}        // room for one: a backend asks to be drained, or no longer does
-	found    chan struct{}        // room for one: discovery has found another list
-	orders   chan func()          // what other goroutines have the command's goroutine do
-	planning sync.Mutex           // held by the one plan that is being made
-	ending   chan struct{}        // closed when it takes no more of them
-	retiring sync.WaitGroup       // of what ends by itself once the process is ending
+	began     time.Time
+	run       string // tells this process's ids from another's
+	socketRun string // the same of sockets, whose ids an upgrade keeps
+	events    *admin.Events
+	webhooks  *webhook.Sender
+	history   *admin.History
+	changes   chan balancer.Change // that operators have not been told of
+	scarcity  chan scarcity        // the same
+	asked     chan struct{}        // room for one: a backend asks to be drained, or no longer does
+	found     chan struct{}        // room for one: discovery has found another list
+	orders    chan func()          // what other goroutines have the command's goroutine do
+	planning  sync.Mutex           // held by the one plan that is being made
+	ending    chan struct{}        // closed when it takes no more of them
+	retiring  sync.WaitGroup       // of what ends by itself once the process is ending
 }
 
 // reportPeriod is how often the log says that a failure goes on.
@@ -82,28 +90,43 @@ const reportPeriod = time.Minute
 var errStarting = errors.New("no configuration runs yet")
 
 // newApp makes the parts. Nothing is bound and nothing is dialled before the
-// first apply. stop ends it.
-func newApp(log *journal) (*app, error) {
+// first apply. stop ends it. in is what the process before this one leaves, nil
+// for nothing.
+func newApp(log *journal, in *inheritance) (*app, error) {
+	registry, run, keySecret := balancer.NewRegistry(), admin.NewRun(), []byte(nil)
+	socketRun := run
+	var listeners map[string]*os.File
+	if in != nil {
+		if in.hello.Registry != nil {
+			if err := registry.Inherit(in.hello.Registry); err != nil {
+				return nil, err
+			}
+		}
+		socketRun, keySecret, listeners = in.hello.Run, in.hello.KeySecret, in.listeners
+		relay.ContinueIDs(in.hello.Socket + idsApart)
+	}
 	r, err := relay.New(relay.Options{Loops: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return nil, fmt.Errorf("start relay: %w", err)
 	}
 	a := &app{
-		log:      log,
-		reports:  explain.NewReporter(log.Logger, reportPeriod),
-		metrics:  metrics.New(),
-		registry: balancer.NewRegistry(),
-		relay:    r,
-		failed:   make(chan error, 1),
-		began:    time.Now(),
-		run:      admin.NewRun(),
-		history:  admin.NewHistory(samplesKept),
-		asked:    make(chan struct{}, 1),
-		found:    make(chan struct{}, 1),
-		orders:   make(chan func()),
-		ending:   make(chan struct{}),
-		changes:  make(chan balancer.Change, changesKept),
-		scarcity: make(chan scarcity, changesKept),
+		log:         log,
+		reports:     explain.NewReporter(log.Logger, reportPeriod),
+		metrics:     metrics.New(),
+		registry:    registry,
+		relay:       r,
+		failed:      make(chan error, 1),
+		began:       time.Now(),
+		inheritance: in,
+		run:         run,
+		socketRun:   socketRun,
+		history:     admin.NewHistory(samplesKept),
+		asked:       make(chan struct{}, 1),
+		found:       make(chan struct{}, 1),
+		orders:      make(chan func()),
+		ending:      make(chan struct{}),
+		changes:     make(chan balancer.Change, changesKept),
+		scarcity:    make(chan scarcity, changesKept),
 	}
 	a.events = admin.NewEvents(a.run, eventsKept)
 	a.webhooks = webhook.New(webhook.Options{Log: log.Logger, UserAgent: "Holdfast/" + version(), Count: a.countWebhook})
@@ -111,7 +134,10 @@ func newApp(log *journal) (*app, error) {
 	a.notReady.Store(&errStarting)
 	a.memory = memory.Start(a.memoryChanged)
 	a.certs = certs.New(certs.Options{Log: log.Logger, Loaded: a.metrics.CertificateLoaded})
-	a.proxy = proxy.New(proxy.Options{Challenge: a.certs.Challenge, Metrics: a.metrics, Relay: r, Short: a.memory.Short, Log: log.Logger, Reports: a.reports})
+	a.proxy = proxy.New(proxy.Options{
+		Challenge: a.certs.Challenge, Metrics: a.metrics, Relay: r, Short: a.memory.Short, Log: log.Logger, Reports: a.reports,
+		Adopt: registry.Adopt, Place: func(name string, key uint64) proxy.Place { return a.listeners.Place(name, key) }, KeySecret: keySecret,
+	})
 	a.listeners = listener.New(listener.Options{
 		Handler:    a.proxy.Handler,
 		TLS:        a.certs.Config,
@@ -120,6 +146,7 @@ func newApp(log *journal) (*app, error) {
 		Short:      a.memory.Short,
 		Log:        log.Logger,
 		Reports:    a.reports,
+		Inherited:  listeners,
 	})
 	a.prober = health.NewProber(log.Logger)
 	a.retiring.Go(a.sample)
@@ -153,6 +180,11 @@ func (a *app) apply(cfg *config.Config) (err error) {
 	found := a.discovery.Prepare(cfg.Pools)
 	undo = append(undo, found.Drop)
 	full := cfg.WithBackends(found.Backends())
+	if a.cfg == nil {
+		if err := a.inheritance.misses(full); err != nil {
+			return err
+		}
+	}
 	pools, err := a.registry.Compile(full.Pools)
 	if err != nil {
 		return err
@@ -218,8 +250,19 @@ func (a *app) apply(cfg *config.Config) (err error) {
 // adminServer is an admin server with its goroutine.
 type adminServer struct {
 	*admin.Server
-	address string // as configured
-	done    chan struct{}
+	address  string // as configured
+	listener net.Listener
+	done     chan struct{}
+}
+
+// handover returns a second descriptor for the listening socket, which the
+// caller owns.
+func (s *adminServer) handover() (int, error) {
+	fd, err := handoff.Duplicate(s.listener.(*net.TCPListener))
+	if err != nil {
+		return -1, fmt.Errorf("hand over the socket of admin.address: %w", err)
+	}
+	return fd, nil
 }
 
 // prepareAdmin returns the admin server that cfg asks for, bound but not
@@ -231,19 +274,19 @@ func (a *app) prepareAdmin(cfg config.Admin) (*adminServer, error) {
 	case a.admin != nil && a.admin.address == cfg.Address:
 		return a.admin, nil
 	}
-	ln, err := net.Listen("tcp", cfg.Address)
+	ln, err := a.inheritance.listenAdmin(cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on admin.address %s: %w; free the port or choose another", cfg.Address, err)
 	}
 	host, _, _ := net.SplitHostPort(cfg.Address)
-	return &adminServer{address: cfg.Address, done: make(chan struct{}), Server: admin.New(admin.Options{
+	return &adminServer{address: cfg.Address, listener: ln, done: make(chan struct{}), Server: admin.New(admin.Options{
 		Listener: ln, Host: host, Log: a.log.Logger, Version: version(),
 		Ready:   a.ready,
 		Pools:   a.poolStatus,
 		Status:  a.processStatus,
 		Config:  func() any { return a.running.Load().View() },
 		Ledger:  a.ledger(),
-		Run:     a.run,
+		Run:     a.socketRun,
 		Events:  a.events,
 		History: a.history,
 		Control: a.control(),

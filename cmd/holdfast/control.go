@@ -18,7 +18,7 @@ var errEnding = admin.Conflict("stopping", "the process is ending", "ask the one
 func (a *app) control() admin.Control {
 	c := admin.Control{SetMode: a.setMode}
 	if a.source != nil {
-		c.Reload, c.Plan = a.orderReload, a.orderPlan
+		c.Reload, c.Plan, c.Upgrade = a.orderReload, a.orderPlan, a.orderUpgrade
 	}
 	return c
 }
@@ -61,10 +61,22 @@ func (a *app) follow(c <-chan struct{}, f func()) {
 
 // orderReload is reload for other goroutines.
 func (a *app) orderReload() (outcome admin.Outcome, err error) {
-	if !a.onCommand(func() { outcome = a.reload() }) {
+	if !a.onCommand(func() {
+		if err = a.settled(); err == nil {
+			outcome = a.reload()
+		}
+	}) {
 		return outcome, errEnding
 	}
-	return outcome, nil
+	return outcome, err
+}
+
+// settled refuses orders during an upgrade: the successor knows what was before.
+func (a *app) settled() error {
+	if a.succession != nil {
+		return errUpgrading
+	}
+	return nil
 }
 
 var modes = map[string]balancer.Mode{
@@ -81,6 +93,9 @@ func (a *app) setMode(o admin.Order) (err error) {
 
 // obey is setMode on the command's goroutine, so that no reload comes between.
 func (a *app) obey(o admin.Order) error {
+	if err := a.settled(); err != nil {
+		return err
+	}
 	list, err := a.meant(o)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func runDemo(cmd *cobra.Command, listen, adminAddress string, servers int) error
 	if err != nil {
 		return err
 	}
-	a, err := newApp(log)
+	a, err := newApp(log, nil)
 	if err != nil {
 		return err
 	}

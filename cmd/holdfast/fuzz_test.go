@@ -36,7 +36,7 @@ func startApp(t testing.TB, rest string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newApp(log)
+	a, err := newApp(log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

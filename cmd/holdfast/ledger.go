@@ -25,7 +25,7 @@ func (a *app) ledger() admin.Ledger {
 			}
 			a.log.Info("socket closed by order", "socket", number, "code", code, "reason", reason)
 			a.events.Publish(admin.Event{Kind: "socket", Level: admin.Info, State: "closing",
-				Message: fmt.Sprintf("socket %s-%d is told Close %d: %s", a.run, number, code, reason)})
+				Message: fmt.Sprintf("socket %s-%d is told Close %d: %s", a.socketRun, number, code, reason)})
 			return true
 		},
 	}

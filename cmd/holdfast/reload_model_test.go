@@ -231,7 +231,7 @@ func TestReloadModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := newApp(log)
+		a, err := newApp(log, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

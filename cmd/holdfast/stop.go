@@ -27,6 +27,9 @@ var errStopping = errors.New("shutting down")
 func (a *app) stop(deadline time.Duration) {
 	a.notReady.Store(&errStopping)
 	close(a.ending)
+	if s := a.succession; s != nil && !a.leaving {
+		s.abandon()
+	}
 	a.drainer.Close()
 	a.proxy.Dismiss()
 	ctx, cancel := timeout(deadline)

@@ -18,4 +18,8 @@ var configPages = []Page{
 		"A configuration, users, secret or log file is not there, is a pipe or a directory, is too long, or this user may not read or write it.",
 		"`ls -l` of the path in the message, as the user that Holdfast runs as.",
 		"Correct the path or the file's owner and mode. Secrets belong to the service's user with mode 0600."},
+	{6005, "upgrade_failed", 0, "the upgrade failed, or not all sockets came along; the process before it goes on",
+		"The program at this one's path does not start, is not Holdfast, refuses the configuration file or is not ready in time; or a process has ended in the middle.",
+		"The error beside it, and what the program wrote to the same standard error.",
+		"`PROGRAM check --config FILE` with the program that was put there finds most of it. Mend it and send SIGUSR2 again. Nothing is lost meanwhile."},
 }

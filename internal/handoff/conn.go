@@ -78,6 +78,27 @@ func closeAll(fds []int) {
 	}
 }
 
+// Duplicate returns a second descriptor for a socket, close-on-exec, which the
+// caller owns.
+func Duplicate(c syscall.Conn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("duplicate descriptor: %w", err)
+	}
+	second := -1
+	var dupErr error
+	if err := raw.Control(func(fd uintptr) {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if second, dupErr = syscall.Dup(int(fd)); dupErr == nil { // #nosec G115 -- a descriptor
+			syscall.CloseOnExec(second)
+		}
+	}); err != nil {
+		return -1, fmt.Errorf("duplicate descriptor: %w", err)
+	}
+	return second, os.NewSyscallError("dup", dupErr)
+}
+
 // Conn is one end of the channel. One goroutine may send while another one
 // receives.
 type Conn struct{ unix *net.UnixConn }
