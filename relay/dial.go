@@ -194,10 +194,6 @@ func (c *dial) cause() Cause {
 	return ConnectFailed
 }
 
-// errEarlyAnswer is what keeps a pair from opening whose client would go on in
-// the middle of the handshake.
-var errEarlyAnswer = errors.New("the backend agreed before it had taken the whole handshake")
-
 // answer takes bytes of the backend's answer to the handshake and opens the
 // pair once its header is whole and its owner content.
 func (l *loop) answer(p *pair, data []byte) {

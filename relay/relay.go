@@ -202,6 +202,10 @@ type Stats struct {
 // ErrStopping is returned by Open after Farewell or Close.
 var ErrStopping = errors.New("relay is stopping")
 
+// errEarlyAnswer is what keeps a pair from opening whose client would go on in
+// the middle of the handshake.
+var errEarlyAnswer = errors.New("the backend agreed before it had taken the whole handshake")
+
 // Options of a Relay.
 type Options struct {
 	// Loops is the number of event loops; at least 1. Each keeps one
