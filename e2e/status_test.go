@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/testkit"
 )
@@ -23,7 +24,10 @@ type backendStatus struct {
 	Weight  int
 	Why     string
 	Active  struct{ Sockets, Requests, Handshakes int }
-	Drain   *struct{ Sockets, Left, Closed, Forced int }
+	Drain   *struct {
+		Sockets, Left, Closed, Forced int
+		Deadline                      time.Time
+	}
 	Ejected *struct{ Why string }
 	Report  *struct {
 		Load     *float64

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -93,17 +92,13 @@ var errStarting = errors.New("no configuration runs yet")
 // first apply. stop ends it. in is what the process before this one leaves, nil
 // for nothing.
 func newApp(log *journal, in *inheritance) (*app, error) {
-	registry, run, keySecret := balancer.NewRegistry(), admin.NewRun(), []byte(nil)
-	socketRun := run
-	var listeners map[string]*os.File
-	if in != nil {
-		if in.hello.Registry != nil {
-			if err := registry.Inherit(in.hello.Registry); err != nil {
-				return nil, err
-			}
-		}
-		socketRun, keySecret, listeners = in.hello.Run, in.hello.KeySecret, in.listeners
-		relay.ContinueIDs(in.hello.Socket + idsApart)
+	registry, run := balancer.NewRegistry(), admin.NewRun()
+	socketRun, keySecret, listeners, err := in.give(registry)
+	if err != nil {
+		return nil, err
+	}
+	if socketRun == "" {
+		socketRun = run
 	}
 	r, err := relay.New(relay.Options{Loops: runtime.GOMAXPROCS(0)})
 	if err != nil {

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"time"
-
 	"github.com/holdfast-lb/holdfast/balancer"
+	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/proxy"
 )
 
@@ -17,6 +16,7 @@ const upgradeVariable = "HOLDFAST_UPGRADE"
 const (
 	wordHello    byte = iota + 1 // predecessor: hello
 	wordListener                 // predecessor: listening, with the socket; for each
+	wordTable                    // predecessor: balancer.TableChunk; any number, until wordDone
 	wordStart                    // predecessor: that was all
 	wordReady                    // successor: ready; or else
 	wordFailed                   // successor: failed, and it ends
@@ -71,13 +71,7 @@ func (t *taken) refused(n int) []bool {
 
 // done says that no sockets come any more.
 type done struct {
-	Drains []carriedDrain `json:"drains,omitempty"`
-}
-
-// carriedDrain is a drain under way.
-type carriedDrain struct {
-	Backend  balancer.Key  `json:"backend"`
-	Deadline time.Duration `json:"deadline"` // from now
+	Drains []drain.Carried `json:"drains,omitempty"`
 }
 
 // sockets are those of one frame.

@@ -115,6 +115,9 @@ func (a *app) closeAdmin(within time.Duration) {
 func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struct{}) {
 	defer s.channel.Close()
 	began, told, handed := time.Now(), false, 0
+	if err := s.tellTables(); err != nil { // as they are now
+		a.log.Warn("sticky keys of the last moment are not handed over", "error", err)
+	}
 	for pause := passEvery; ; pause = min(pause*3/2, passSlowly) {
 		sum, err := a.proxy.HandOver(func(list []proxy.CarriedSocket, descriptors []int) ([]bool, error) {
 			return s.send(ctx, list, descriptors)
@@ -141,7 +144,7 @@ func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struc
 			return
 		}
 	}
-	_ = s.channel.Send(wordDone, done{a.carriedDrains()})
+	_ = s.channel.Send(wordDone, done{a.drainer.Carry()})
 	a.log.Info("sockets handed over", "sockets", handed, "pid", s.process.Process.Pid, "left", a.relay.Stats().Pairs)
 }
 

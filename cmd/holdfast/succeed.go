@@ -13,7 +13,9 @@ import (
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/drain"
 	"github.com/holdfast-lb/holdfast/internal/handoff"
+	"github.com/holdfast-lb/holdfast/relay"
 )
 
 // idsApart is how many numbers of sockets are left to the predecessor, which
@@ -27,8 +29,9 @@ type inheritance struct {
 	hello     hello
 	listeners map[string]*os.File // by address
 	admin     map[string]*os.File // the same
-	ready     bool                // the predecessor has been told how it is
-	receiving atomic.Bool         // sockets may still come
+	tables    []*balancer.TableChunk
+	ready     bool        // the predecessor has been told how it is
+	receiving atomic.Bool // sockets may still come
 }
 
 // inherit hears what there is from the process that has started this one, if it
@@ -71,6 +74,10 @@ func (in *inheritance) take(f *handoff.Frame) error {
 	switch f.Kind {
 	case wordHello:
 		return f.Decode(&in.hello)
+	case wordTable:
+		var c balancer.TableChunk
+		in.tables = append(in.tables, &c)
+		return f.Decode(&c)
 	case wordListener:
 		var l listening
 		if err := f.Decode(&l); err != nil {
@@ -108,6 +115,27 @@ func (in *inheritance) close() {
 			delete(all, address)
 		}
 	}
+}
+
+// give has registry know what the predecessor's did, and returns what other
+// parts begin with.
+func (in *inheritance) give(registry *balancer.Registry) (socketRun string, keySecret []byte, listeners map[string]*os.File, err error) {
+	if in == nil {
+		return "", nil, nil, nil
+	}
+	if in.hello.Registry != nil {
+		if err := registry.Inherit(in.hello.Registry); err != nil {
+			return "", nil, nil, err
+		}
+	}
+	for _, c := range in.tables {
+		if err := registry.InheritTable(c); err != nil {
+			return "", nil, nil, err
+		}
+	}
+	in.tables, in.hello.Registry = nil, nil
+	relay.ContinueIDs(in.hello.Socket + idsApart)
+	return in.hello.Run, in.hello.KeySecret, in.listeners, nil
 }
 
 // receives tells whether sockets may still come.
@@ -198,6 +226,12 @@ func (a *app) receive(in *inheritance) {
 					got++
 				}
 			}
+		case err == nil && f.Kind == wordTable:
+			var c balancer.TableChunk
+			if err = f.Decode(&c); err == nil {
+				err = a.registry.InheritTable(&c)
+			}
+			f.Close()
 		case err == nil && f.Kind == wordDone:
 			var d done
 			if err = f.Decode(&d); err == nil {
@@ -246,21 +280,14 @@ func (a *app) takeSockets(f *handoff.Frame, why *error) (t taken, err error) {
 }
 
 // inheritDrains goes on with drains of the predecessor.
-func (a *app) inheritDrains(all []carriedDrain) {
-	for _, d := range all {
-		name, live := a.nameOf(d.Backend)
-		if _, under := a.drainer.Of(d.Backend); live && !under && a.modeOf(d.Backend) == balancer.Drain {
-			a.startDrain(d.Backend, name, a.drainPolicy(d.Backend.Pool), d.Deadline)
-		}
-	}
-}
-
-// modeOf is the mode of a backend, Ready if nothing knows it.
-func (a *app) modeOf(key balancer.Key) balancer.Mode {
+func (a *app) inheritDrains(all []drain.Carried) {
+	backends := map[balancer.Key]balancer.BackendStatus{}
 	for _, b := range a.registry.Snapshot() {
-		if b.Key() == key {
-			return b.Mode
+		backends[b.Key()] = b
+	}
+	for _, d := range all {
+		if b, known := backends[d.Key]; known && (b.Mode == balancer.Drain || b.AsksDrain()) {
+			a.drainer.Resume(d, a.drainPolicy(d.Pool))
 		}
 	}
-	return balancer.Ready
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/balancer"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 	"github.com/holdfast-lb/holdfast/internal/handoff"
 	"github.com/holdfast-lb/holdfast/relay"
@@ -44,12 +45,13 @@ func programPath() string {
 
 // succession is an upgrade under way, in the process that is to be succeeded.
 type succession struct {
-	channel *handoff.Conn
-	process *exec.Cmd
-	exited  chan struct{} // closed when the successor has ended
-	hello   hello
-	sockets map[listening]int // descriptors
-	version string            // of the successor, once it is ready
+	channel  *handoff.Conn
+	process  *exec.Cmd
+	exited   chan struct{} // closed when the successor has ended
+	hello    hello
+	registry *balancer.Registry
+	sockets  map[listening]int // descriptors
+	version  string            // of the successor, once it is ready
 	// reload: somebody wants one, which waits for the end of the upgrade. It is
 	// the command's goroutine's.
 	reload bool
@@ -113,7 +115,7 @@ func (a *app) startSuccessor() (*succession, error) {
 		return nil, admin.Conflict("upgrade_unsupported", "this is process 1 of a container, which ends with it",
 			"start another container beside this one and stop this one, which tells its sockets")
 	}
-	s := &succession{exited: make(chan struct{}), sockets: map[listening]int{}}
+	s := &succession{exited: make(chan struct{}), registry: a.registry, sockets: map[listening]int{}}
 	done := false
 	defer func() {
 		if !done {
@@ -144,7 +146,7 @@ func (a *app) startSuccessor() (*succession, error) {
 	}
 	defer file.Close()
 	s.channel = channel
-	s.process = exec.Command(a.program, os.Args[1:]...) // #nosec G204 -- what this process was started as
+	s.process = exec.Command(a.program, os.Args[1:]...) // #nosec G204 G702 -- what this process was started as
 	s.process.Env = append(os.Environ(), upgradeVariable+"=3")
 	s.process.Stdin, s.process.Stdout, s.process.Stderr = os.Stdin, os.Stdout, os.Stderr
 	s.process.ExtraFiles = []*os.File{file}
@@ -213,7 +215,19 @@ func (s *succession) tell() error {
 			return err
 		}
 	}
+	if err := s.tellTables(); err != nil {
+		return err
+	}
 	return s.channel.Send(wordStart, struct{}{})
+}
+
+// tellTables sends who sticks to which.
+func (s *succession) tellTables() (err error) {
+	s.registry.CarryTables(func(c *balancer.TableChunk) bool {
+		err = s.channel.Send(wordTable, c)
+		return err == nil
+	})
+	return err
 }
 
 // hear waits for the successor's word.
@@ -300,14 +314,4 @@ func (a *app) upgradeFailed(answer func(admin.Upgrade, error), err error) {
 	a.events.Publish(admin.Event{Kind: "upgrade", Level: admin.Error, State: "failed",
 		Message: "failed, the process before it goes on: " + strings.Join(mistakes, "; ")})
 	answer(admin.Upgrade{Status: "failed", Errors: mistakes}, nil)
-}
-
-// carriedDrains are the drains under way, for the successor.
-func (a *app) carriedDrains() (all []carriedDrain) {
-	for _, key := range a.drainer.Keys() {
-		if p, ok := a.drainer.Of(key); ok && !p.Ended {
-			all = append(all, carriedDrain{key, max(time.Until(p.Deadline), time.Millisecond)})
-		}
-	}
-	return all
 }
