@@ -15,6 +15,10 @@
 //     Close 1000. This is the one that finds a server which answers its health
 //     page and hangs on upgrades.
 //
+// A probe that this machine could not make, for want of descriptors or local
+// ports, fails and says why, and changes no state: it shows nothing of the
+// backend.
+//
 // With LoadReports a backend may say in the headers of its answers, whatever
 // their status, how full it is: report.go. An answer without them takes that
 // back, three intervals without an answer too.

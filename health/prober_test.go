@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +134,32 @@ func TestProberRhythm(t *testing.T) {
 	f(0, 9*time.Second, 11*time.Second)
 	f(5*time.Second, 9*time.Second, 11*time.Second) // measured from start to start
 	f(30*time.Second, 30*time.Second, 30*time.Second)
+}
+
+// A machine without descriptors takes no backend down: its probes fail, and
+// count neither for nor against.
+func TestProberPassesOverWhatThisMachineLacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lacking := error(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})
+		broken := errors.New("broken")
+		outcomes := []error{nil, lacking, lacking, lacking, lacking, broken, lacking, broken, lacking, broken}
+		n := 0
+		r := newRig(func(ctx context.Context) answer {
+			n++
+			return always(outcomes[min(n, len(outcomes))-1])(ctx)
+		})
+		r.Reconcile([]Target{r.target(nil)})
+		time.Sleep(time.Duration(len(outcomes)) * 11 * time.Second)
+		r.Close()
+		verdicts, _ := r.seen()
+		last := len(outcomes) - 1
+		if v := verdicts[last-1]; !v.Up || v.OK || v.Why != "holdfast is out of descriptors" {
+			t.Errorf("after two failures of three: %+v", v)
+		}
+		if v := verdicts[last]; v.Up || !v.Changed {
+			t.Errorf("the third failure of the backend's own: %+v", v)
+		}
+	})
 }
 
 func TestProberIntervalOfZeroDoesNotSpin(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/cause"
 	"github.com/holdfast-lb/holdfast/internal/explain"
 )
 
@@ -89,7 +90,10 @@ func (w *worker) probe(ctx context.Context) bool {
 		words = why(a.err, spec.Timeout)
 	}
 	probes := w.machine.Against() + 1
-	changed := w.machine.Observe(ok)
+	changed := false
+	if !cause.Local(a.err) { // what this machine lacks says nothing of the backend
+		changed = w.machine.Observe(ok)
+	}
 	v := Verdict{
 		Up:      w.machine.Up(),
 		Changed: changed,
