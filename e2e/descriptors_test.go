@@ -15,7 +15,7 @@ import (
 // these keys of its pool.
 func startCramped(t *testing.T, keys ...string) *process {
 	t.Helper()
-	p := prepare(t, setup{})
+	p := prepare(t, setup{listener: "timeouts: {header: 10m, idle: 10m}"}) // nobody goes by himself
 	p.write(site([]*arena{startArena(t, "b1")}, keys...))
 	p.cmd = exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, program, "serve", "--config", p.file)
 	p.run(p.path("stderr.log"))
