@@ -145,7 +145,7 @@ func halfOpen(t *testing.T) {
 	}
 	h.wire.set(0, 100)
 	h.crash()
-	testkit.Eventually(t, patience, func() bool { return h.wire.lost.Load() > 0 }, "the news of it is lost")
+	testkit.Eventually(t, patience, func() bool { return h.wire.resets.Load() > 0 }, "the news of it is lost")
 	h.wire.set(0, 0)
 	if n := p.sockets("web"); n[0] != 1 {
 		t.Errorf("sockets by backend: %v", n)

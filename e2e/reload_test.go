@@ -135,9 +135,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	// second route and the health checks tell one from the next.
 	version := func(i int) string {
 		rest := fmt.Sprintf("routes: [{name: all, path: /, pool: web}, {name: api, path: /v%d/, pool: api, retries: %d}]\n", i, i%3)
-		rest += "pools:\n" + onePool("web", addrs, fmt.Sprintf("health: {type: http, path: /health, interval: %dms, fall: 4, initial: up}", 200+i%7*10))
+		rest += "pools:\n" + onePool("web", addrs, fmt.Sprintf("health: {type: http, path: /health, interval: %dms, fall: 4, initial: up}", 1000+i%7*10))
 		rest = strings.Replace(rest, addrs[0]+`"`, fmt.Sprintf(`%s", weight: %d`, addrs[0], 1+i%5), 1)
-		return rest + onePool("api", addrs, fmt.Sprintf("health: {type: tcp, interval: %dms, fall: %d, initial: up}", 200+i%5*10, 4+i%4))
+		return rest + onePool("api", addrs, fmt.Sprintf("health: {type: tcp, interval: %dms, fall: %d, initial: up}", 1000+i%5*10, 4+i%4))
 	}
 	p := start(t, setup{rest: version(0)})
 	pid := p.cmd.Process.Pid

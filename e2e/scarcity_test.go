@@ -37,7 +37,7 @@ func TestMemoryRunsShort(t *testing.T) {
 
 	// Each of these has a header on the way, and with it a buffer of 1 MiB.
 	var flood []*testkit.TCP
-	testkit.Eventually(t, patience, func() bool {
+	testkit.Eventually(t, 4*patience, func() bool {
 		if len(flood) < 200 {
 			c := testkit.DialTCP(t, p.web)
 			_, _ = c.Write([]byte("GET / HTTP/1.1\r\nX: "))

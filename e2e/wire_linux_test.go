@@ -61,12 +61,13 @@ func ip(args ...string) error {
 
 // wire joins this network with that of a backend, packet by packet.
 type wire struct {
-	loss  atomic.Int32 // percent
-	count atomic.Int32 // packets
-	delay atomic.Int64 // nanoseconds, each way
-	lost  atomic.Int64 // packets
-	ends  [2]*os.File
-	all   sync.WaitGroup
+	loss   atomic.Int32 // percent
+	count  atomic.Int32 // packets
+	delay  atomic.Int64 // nanoseconds, each way
+	lost   atomic.Int64 // packets
+	resets atomic.Int64 // of those
+	ends   [2]*os.File
+	all    sync.WaitGroup
 }
 
 // set has packets take delay each way, and loses so many in a hundred.
@@ -94,6 +95,9 @@ func (w *wire) carry(from, to *os.File) {
 			}
 			// Evenly, so that luck does not lose one packet again and again.
 			if loss := w.loss.Load(); w.count.Add(1)*loss%100 < loss {
+				if isReset(b[:n]) {
+					w.resets.Add(1)
+				}
 				w.lost.Add(1)
 				continue
 			}
@@ -106,6 +110,15 @@ func (w *wire) carry(from, to *os.File) {
 			_, _ = to.Write(p.data)
 		}
 	})
+}
+
+// isReset tells whether a packet of IPv4 is a TCP reset.
+func isReset(b []byte) bool {
+	if len(b) < 20 || b[0]>>4 != 4 || b[9] != syscall.IPPROTO_TCP {
+		return false
+	}
+	flags := int(b[0]&15)*4 + 13
+	return flags < len(b) && b[flags]&4 != 0
 }
 
 // plug makes an end of a wire in the network of the calling thread.

@@ -116,12 +116,12 @@ func TestThrottledIsNeitherSilentNorIdle(t *testing.T) {
 		t.Parallel()
 		all := bytes.Repeat(mine(Client, opBinary, strings.Repeat("x", 94)), 40)
 		for _, edit := range []func(*Call){
-			func(k *Call) { k.Ping = 300 * time.Millisecond },
-			func(k *Call) { k.Idle = 700 * time.Millisecond },
-			func(k *Call) { k.Idle, k.Ping = 700*time.Millisecond, time.Minute },
+			func(k *Call) { k.Ping = time.Second },
+			func(k *Call) { k.Idle = 2 * time.Second },
+			func(k *Call) { k.Idle, k.Ping = 2*time.Second, time.Minute },
 		} {
 			j := r.join(t, func(k *Call) {
-				k.Guard = &Guard{Throttle: true, Bytes: Rate{2000, 500}}
+				k.Guard = &Guard{Throttle: true, Bytes: Rate{1000, 500}}
 				edit(k)
 			})
 			pinged(j.client)

@@ -164,10 +164,10 @@ func TestASlowFrameIsNotIdle(t *testing.T) {
 	}
 	defer r.Close()
 	spliceAll(r)
-	j := rig{Relay: r}.join(t, func(k *Call) { k.Idle, k.Ping = time.Second, time.Hour })
+	j := rig{Relay: r}.join(t, func(k *Call) { k.Idle, k.Ping = 3*time.Second, time.Hour })
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for piece := range slices.Chunk(noise(Backend, 16*1000), 1000) {
+	for piece := range slices.Chunk(noise(Backend, 40*1000), 1000) {
 		<-tick.C
 		send(t, j.backend, piece)
 		expect(t, j.client, string(piece))
