@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -106,7 +108,7 @@ func TestUpgradeKeepsWhatIsKnown(t *testing.T) {
 		}
 		return line != nil
 	}, "the access log has the socket")
-	if line.FramesIn != 2 || line.FramesOut != 2 || line.Duration < lived.Seconds() || line.Client != "127.0.0.1" {
+	if line.FramesIn != 2 || line.FramesOut != 2 || line.Duration < lived.Seconds()/2 || line.Client != "127.0.0.1" {
 		t.Errorf("its line is %+v; it has lived %s", line, lived)
 	}
 	if n := strings.Count(p.read("access.log"), `"uri":"/?room=7"`); n != 4 { // three requests, and the socket
@@ -139,4 +141,70 @@ func TestUpgradeLeavesSecureSockets(t *testing.T) {
 	s.ends()
 	s.process = next
 	s.link(t)
+}
+
+// A request and a handshake that are under way at the change are finished by the
+// predecessor; the socket that comes of it goes along.
+func TestUpgradeFinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	p, h := startLinked(t, "")
+	p.setup.deadline = "20s"
+	p.write("routes: [{name: all, path: /, pool: web}]\n" + pool("web", []string{h.addr}))
+	p.reload()
+	slow, opening := testkit.DialTCP(t, p.web), testkit.DialTCP(t, p.web)
+	slow.Send(get("/slow"))
+	answer, _ := h.acceptRequest()
+	opening.Send(testkit.HandshakeRequest(p.web, "/"))
+	backend := h.accept()
+	_ = backend.SetReadDeadline(time.Now().Add(patience))
+	req, err := http.ReadRequest(backend.R)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	next, carried, left := p.upgrade()
+	if carried+left != 0 {
+		t.Errorf("%d sockets carried, %d left, of none", carried, left)
+	}
+	answer.Send(head("HTTP/1.1 200 OK", "Content-Length: 2") + "ok")
+	resp := slow.ReadResponse(patience)
+	if body, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || string(body) != "ok" || err != nil || !resp.Close {
+		t.Errorf("the request under way is answered %d %q, %v, the last of its connection: %v", resp.StatusCode, body, err, resp.Close)
+	}
+	backend.Send(testkit.SwitchingProtocols(req))
+	opening.Handshaken(patience)
+	p.ends() // once it has handed that over, too
+	opening.SendFrames(testkit.Text("hello").Mask())
+	if f := backend.ReadFrame(patience); string(f.Payload) != "hello" {
+		t.Errorf("the backend reads %+v", f)
+	}
+	if n := next.sockets("web")[0]; n != 1 {
+		t.Errorf("the successor has %d sockets, want 1", n)
+	}
+	_, _ = opening.Close(), backend.Close()
+}
+
+// A predecessor that still has sockets to tell ends at SIGTERM as every process
+// does, and its successor goes on, with no descriptor more than it needs.
+func TestUpgradeThenSIGTERM(t *testing.T) {
+	t.Parallel()
+	s := startSecure(t)
+	s.link(t)
+	before := s.descriptors(t)
+	client, _ := s.link(t)
+	next, _, _ := s.upgrade()
+	for { // it reads 1012 or, if that was not its turn yet, 1001
+		f, err := testkit.ReadFrame(client.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Opcode == testkit.OpClose {
+			break
+		}
+	}
+	s.signal(stopSignal) // the other client never answers its Close
+	s.ends()
+	s.process = next
+	s.link(t)
+	testkit.Eventually(t, patience, func() bool { return next.descriptors(t) <= before+2 }, "the successor has descriptors for what it does")
 }

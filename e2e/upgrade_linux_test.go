@@ -33,8 +33,10 @@ func init() {
 // end stops it.
 func (p *process) successor(pid int) *process {
 	p.t.Helper()
-	next := *p
-	next.cmd, next.exited, next.state = new(exec.Cmd), make(chan struct{}), nil
+	next := &process{
+		t: p.t, setup: p.setup, cmd: new(exec.Cmd), client: p.client, token: p.token,
+		dir: p.dir, file: p.file, web: p.web, admin: p.admin, exited: make(chan struct{}),
+	}
 	next.cmd.Process, _ = os.FindProcess(pid) // always succeeds
 	go func() {
 		defer close(next.exited)
@@ -48,7 +50,7 @@ func (p *process) successor(pid int) *process {
 		}
 	}()
 	p.t.Cleanup(next.finish)
-	return &next
+	return next
 }
 
 var upgradedTo = regexp.MustCompile(`upgraded: process (\d+) serves, .*\nsockets carried: (\d+), told to connect again: (\d+)\n`)
