@@ -189,7 +189,7 @@ func TestUpgradeFinishesWhatIsUnderWay(t *testing.T) {
 func TestUpgradeThenSIGTERM(t *testing.T) {
 	t.Parallel()
 	s := startSecure(t)
-	s.link(t)
+	other, _ := s.link(t)
 	before := s.descriptors(t)
 	client, _ := s.link(t)
 	next, _, _ := s.upgrade()
@@ -202,7 +202,9 @@ func TestUpgradeThenSIGTERM(t *testing.T) {
 			break
 		}
 	}
-	s.signal(stopSignal) // the other client never answers its Close
+	s.signal(stopSignal)
+	s.logged(`"stopping"`)
+	_, _ = client.Close(), other.Close()
 	s.ends()
 	s.process = next
 	s.link(t)

@@ -146,9 +146,10 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	web := p.web
 	once := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	again("request", &requests, func() error {
-		resp, err := once.Get("http://" + p.web + "/")
+		resp, err := once.Get("http://" + web + "/")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
@@ -158,7 +159,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		return err
 	})
 	again("handshake", &handshakes, func() error {
-		c, err := openPeer(p.web, "/")
+		c, err := openPeer(web, "/")
 		if err == nil {
 			err = c.echo("hello")
 			c.Close()
