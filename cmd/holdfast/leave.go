@@ -119,6 +119,8 @@ func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struc
 		a.log.Warn("sticky keys of the last moment are not handed over", "error", err)
 	}
 	for pause := passEvery; ; pause = min(pause*3/2, passSlowly) {
+		// Asked before the pass: what opens during it is for the next one.
+		last := (isClosed(answered) || time.Since(began) > freshTime) && a.handshakes() == 0
 		sum, err := a.proxy.HandOver(func(list []proxy.CarriedSocket, descriptors []int) ([]bool, error) {
 			return s.send(ctx, list, descriptors)
 		})
@@ -135,7 +137,7 @@ func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struc
 			a.log.Error("sockets are not all handed over, the others are drained here", "code", codeUpgrade, "error", err)
 			return
 		}
-		if sum.Busy == 0 && a.handshakes() == 0 && (time.Since(began) > freshTime || isClosed(answered)) {
+		if last && sum.Busy == 0 {
 			break
 		}
 		select {
