@@ -33,6 +33,9 @@ func (c *Conn) readBody(p []byte) (int, error) {
 		return 0, errOverhead
 	}
 	n, err := c.readSome(p)
+	if c.uploading.Load() {
+		c.socket.opts.Help() // of handlers only before they begin: see handle
+	}
 	c.allowance -= n
 	switch {
 	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):

@@ -198,6 +198,41 @@ func TestMaxRequestsPerConnection(t *testing.T) {
 	f(0, 5)
 }
 
+// Each request helps before it is handled, and an upload at each of its reads.
+func TestRequestsHelp(t *testing.T) {
+	var helps atomic.Int64
+	uploading := make(chan struct{})
+	opts := options(func(ctx *fasthttp.RequestCtx) {
+		if n := helps.Swap(0); n != 1 {
+			t.Errorf("a request was handled behind %d helps", n)
+		}
+		if body := ctx.RequestBodyStream(); body != nil {
+			c, _ := connOf(ctx.Conn())
+			c.BeginUpload(nil)
+			close(uploading)
+			if b, err := io.ReadAll(body); err != nil || string(b) != "first, second" {
+				t.Errorf("read %q, %v", b, err)
+			}
+			c.EndUpload()
+			if n := helps.Swap(0); n < 1 {
+				t.Error("an upload did not help")
+			}
+		}
+		hello(ctx)
+	})
+	opts.Help = func() { helps.Add(1) }
+	_, address := serve(t, opts, web())
+	c := testkit.DialTCP(t, address)
+	get(t, c, "/")
+	get(t, c, "/again")
+	c.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nfirst, \r\n")
+	<-uploading
+	c.Send("6\r\nsecond\r\n0\r\n\r\n")
+	if resp := c.ReadResponse(5 * time.Second); resp.StatusCode != 200 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
 // While memory is short nobody new comes in, and who is there stays.
 func TestShortOfMemory(t *testing.T) {
 	var short atomic.Bool

@@ -70,6 +70,7 @@ func noteState(nc net.Conn, state fasthttp.ConnState) {
 // handle is the handler of every server: the one of the settings, with a net
 // below it and an end to keep-alive once the listener stops.
 func (sk *socket) handle(ctx *fasthttp.RequestCtx) {
+	sk.opts.Help() // it is not to be caught: what fails there is no request's
 	defer sk.catch(ctx)
 	c, _ := connOf(ctx.Conn())
 	if n := ctx.Request.Header.ContentLength(); n > 0 || n == -1 {

@@ -68,6 +68,10 @@ type Options struct {
 	// Set owns them: the first Commit closes those that nobody has taken, and so
 	// does Shutdown. nil: none.
 	Inherited map[string]*os.File
+	// Help is called before each request is handled, and behind each read of an
+	// upload: it does what others wait for, who would have to wait for all of
+	// these; nil: nothing.
+	Help func()
 	// Log gets what operators should know, and at debug level what strangers
 	// do wrong.
 	Log *slog.Logger
@@ -91,6 +95,9 @@ type Set struct {
 func New(opts Options) *Set {
 	if opts.Meter == nil {
 		opts.Meter = func(string) Meter { return noMeter{} }
+	}
+	if opts.Help == nil {
+		opts.Help = func() {}
 	}
 	if opts.Short == nil {
 		opts.Short = func() bool { return false }

@@ -14,6 +14,10 @@
 // in each direction, and who was not done comes after everybody else. Elsewhere
 // a portable engine with two goroutines a pair keeps the same contract.
 //
+// A loop's goroutine waits for its turn behind all others that compute. Where
+// these may be hundreds they do a wakeup in its stead ([Relay.Help]), so a loop
+// has a lock, taken once a wakeup. Nobody else waits for that.
+//
 // A payload of which 64 KiB or more are left, and that nobody has to read, is
 // spliced from one socket to the other through a pipe, never past the end of
 // its frame. A loop has one pipe, which is empty between two turns: what the
@@ -89,7 +93,8 @@
 // back through [Owner.Failed]. It takes a [Spare] in any case, and never gives
 // it back. From [Owner.Opened] on both descriptors belong to the loop until
 // [Owner.Closed], which comes after they are closed. A pair is touched by its
-// loop alone; an Owner's methods are called on the loop and must not block.
+// loop alone, or who helps it; an Owner's methods are called there and must not
+// block.
 // Other goroutines ask: [Relay.End] and [Relay.Each] leave an order with the
 // loop, which obeys between two turns of its pairs. While a pair rests its
 // descriptors are still the loop's, and who hands it over sends copies.

@@ -19,20 +19,26 @@ const (
 	// turnBytes is what one pair may move in one direction before the other
 	// pairs of its loop have their turn: one read, some 0.1 ms.
 	turnBytes = bufferSize
+	// eventsAtOnce is how many are taken in one wakeup.
+	eventsAtOnce = 512
 	// keepSpares is how long buffers are kept that no slow peer needs,
 	// milliseconds.
 	keepSpares = 1000
 )
 
 // loop is one event loop: an epoll instance, one goroutine, and the pairs in
-// its table. The goroutine alone touches pairs, wheel, work, the pipe and the
-// buffers.
+// its table. Pairs, wheel, work, the pipe and the buffers belong to who holds mu:
+// the goroutine, or one that helps it.
 type loop struct {
 	poll  *sys.Poller
 	table table
-	wheel wheel
 	began time.Time
-	now   int64 // milliseconds since began, read once a wakeup
+
+	mu     sync.Mutex // guards what follows, down to bye
+	wheel  wheel
+	now    int64 // milliseconds since began, read once a wakeup
+	events []sys.Event
+	over   bool // there will be no other wakeup
 
 	buf  []byte    // what a read reads into
 	wire []byte    // what TLS reads from or writes to; nil until there is TLS
@@ -49,6 +55,7 @@ type loop struct {
 	inbox     inbox
 	newcomers atomic.Pointer[pair]
 	closing   atomic.Bool
+	looked    atomic.Int64 // when there was last nothing left to take, nanoseconds since began
 	done      chan struct{}
 
 	// TLS handshakes with backends, each on a goroutine, end with quit.
@@ -61,6 +68,16 @@ type loop struct {
 }
 
 func newLoop() (*loop, error) {
+	l, err := makeLoop()
+	if err != nil {
+		return nil, err
+	}
+	go l.run()
+	return l, nil
+}
+
+// makeLoop returns a loop without its goroutine.
+func makeLoop() (*loop, error) {
 	poll, err := sys.NewPoller()
 	if err != nil {
 		return nil, err
@@ -71,15 +88,15 @@ func newLoop() (*loop, error) {
 		return nil, err
 	}
 	l := &loop{
-		poll:  poll,
-		pipe:  pipe,
-		bulk:  bulkBytes,
-		began: time.Now(),
-		buf:   make([]byte, bufferSize, bufferSize+32<<10), // with TLS, a record may have begun before
-		done:  make(chan struct{}),
+		poll:   poll,
+		pipe:   pipe,
+		bulk:   bulkBytes,
+		began:  time.Now(),
+		events: make([]sys.Event, eventsAtOnce),
+		buf:    make([]byte, bufferSize, bufferSize+32<<10), // with TLS, a record may have begun before
+		done:   make(chan struct{}),
 	}
 	l.quit, l.hurry = context.WithCancel(context.Background())
-	go l.run()
 	return l, nil
 }
 
@@ -105,45 +122,74 @@ func (l *loop) clock() int64 { return time.Since(l.began).Milliseconds() }
 // run is the loop's goroutine.
 func (l *loop) run() {
 	defer close(l.done)
-	events := make([]sys.Event, 512)
-	var yielded int64
-	for {
-		var n int
-		if len(l.work)+len(l.todo) > 0 {
-			n = l.poll.Poll(events)
-		} else {
-			n = l.poll.Wait(events, l.patience())
+	var now, yielded int64
+	var over bool
+	// look does what there is to do, and reports whether there may be more.
+	look := func(uintptr) (more bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		n := l.wakeup(l.events)
+		over, now = l.over, l.now
+		if n > 0 {
+			return true
 		}
-		l.now = l.clock()
-		if len(l.pool) > 0 && l.now-l.used >= keepSpares {
-			l.pool = nil // a burst is over
+		d := l.patience()
+		if d == 0 {
+			return true
 		}
-		before := len(l.work)
-		for i := range events[:n] {
-			l.event(&events[i])
-		}
-		l.overtime(before)
-		l.obey()
-		if l.closing.Load() {
-			l.table.each(l.cut)
-			if l.load() == 0 {
-				return
-			}
-		}
-		l.wheel.advance(l.now, l.expire)
+		l.poll.Due(d)
+		return false
+	}
+	for !over {
+		l.poll.Wait(look)
 		// A loop that always finds work would hold its processor for the ten
 		// milliseconds after which Go takes it away; requests and new sockets
 		// are not to wait for that. Each time may wake a thread that looks for
 		// work in vain, so it is not done for each wakeup.
-		if l.now > yielded {
-			yielded = l.now
+		if now > yielded {
+			yielded = now
 			runtime.Gosched()
 		}
 	}
 }
 
+// wakeup takes as many events as events has room for, which it returns, has
+// their pairs take their turns, then those whose turn had ended before their
+// bytes did, and obeys orders.
+func (l *loop) wakeup(events []sys.Event) int {
+	if l.over {
+		return 0
+	}
+	n := l.poll.Poll(events)
+	age := time.Since(l.began)
+	l.now = age.Milliseconds()
+	if n < len(events) {
+		l.looked.Store(int64(age))
+	}
+	if len(l.pool) > 0 && l.now-l.used >= keepSpares {
+		l.pool = nil // a burst is over
+	}
+	before := len(l.work)
+	for i := range events[:n] {
+		l.event(&events[i])
+	}
+	l.overtime(before)
+	l.obey()
+	if l.closing.Load() {
+		l.table.each(l.cut)
+		if l.over = l.load() == 0; l.over {
+			return n
+		}
+	}
+	l.wheel.advance(l.now, l.expire)
+	return n
+}
+
 // patience returns how long the loop may wait for events, negative: for ever.
 func (l *loop) patience() time.Duration {
+	if l.over || len(l.work)+len(l.todo) > 0 {
+		return 0
+	}
 	d := l.wheel.wait(l.clock())
 	if most := keepSpares * time.Millisecond; len(l.pool) > 0 && (d < 0 || d > most) {
 		return most

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -84,9 +85,9 @@ type Call struct {
 // Owner is told what becomes of a pair: Answer any number of times, then
 // either Failed once, or Opened and Closed once each, with RoundTrip any number
 // of times between. The methods are called one after the other, on an event
-// loop that thousands of sockets wait for, so they must not block; Failed also
-// on another goroutine, where connecting to a backend takes one, before any
-// other of them was called.
+// loop or a goroutine that helps it, for which thousands of sockets wait, so
+// they must not block; Failed also on another goroutine, where connecting to a
+// backend takes one, before any other of them was called.
 type Owner interface {
 	// Answer judges the header of the backend's answer, which ends with an
 	// empty line and is valid only during the call. It appends what the client
@@ -232,6 +233,7 @@ type engine interface {
 	farewell(*farewell)
 	handOver(sum *Handover, give func([]Handed) (refused []bool, err error), gone func(Owner)) error
 	receive(c *Call, s *Carried, backend int) error
+	help()
 	close()
 }
 
@@ -295,6 +297,13 @@ func (r *Relay) least() engine {
 	}
 	return best
 }
+
+// Help has the caller do a part of a loop's work if that has not looked at its
+// sockets for a millisecond, some 0.3 ms. It is for goroutines of which hundreds
+// may compute at once, to call every few dozen microseconds, with no lock held:
+// Go's scheduler has a loop wait its turn behind all of them. Each call asks one
+// loop, so it costs a look at the clock where none is overdue.
+func (r *Relay) Help() { r.engines[rand.IntN(len(r.engines))].help() } // #nosec G404 -- no secret
 
 // Stats returns the totals so far.
 func (r *Relay) Stats() (s Stats) {

@@ -28,7 +28,8 @@ type rig struct {
 var spliceAll = func(*Relay) { panic("no loops, so nothing is spliced") }
 
 // engines runs a test on every engine that this system has, with TLS on none,
-// either and both ends; and on a loop that splices every payload.
+// either and both ends; on a loop that splices every payload; and on two that are
+// helped.
 func engines(t *testing.T, f func(t *testing.T, r rig)) {
 	t.Helper()
 	g := func(name string, portable, client, backend bool) {
@@ -38,8 +39,12 @@ func engines(t *testing.T, f func(t *testing.T, r rig)) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			if name == "loop, spliced" {
+			switch name {
+			case "loop, spliced":
 				spliceAll(r)
+				helped(t, r)
+			case "loop, wss client":
+				helped(t, r)
 			}
 			f(t, rig{r, [2]bool{client, backend}})
 		})
@@ -70,11 +75,35 @@ func loops(t *testing.T, f func(t *testing.T, r rig)) {
 			defer r.Close()
 			if name == "spliced" {
 				spliceAll(r)
+				helped(t, r)
 			}
 			secure := name == "wss both"
 			f(t, rig{r, [2]bool{secure, secure}})
 		})
 	}
+}
+
+// helped has a goroutine help the loops of r until stop is called or the test
+// ends.
+func helped(t *testing.T, r *Relay) (stop func()) {
+	over := make(chan struct{})
+	var helper sync.WaitGroup
+	helper.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(200 * time.Microsecond):
+				r.Help()
+			}
+		}
+	})
+	stop = sync.OnceFunc(func() {
+		close(over)
+		helper.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // peer is what a player or a game server holds.

@@ -139,6 +139,7 @@ func newApp(log *journal, in *inheritance) (*app, error) {
 		Meter:      func(name string) listener.Meter { return meter{a.metrics.Listener(name)} },
 		BadRequest: a.proxy.BadRequest,
 		Short:      a.memory.Short,
+		Help:       r.Help,
 		Log:        log.Logger,
 		Reports:    a.reports,
 		Inherited:  listeners,

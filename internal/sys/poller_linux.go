@@ -51,20 +51,15 @@ const WakeToken = ^uint32(0)
 // one: measured on two processors, that is a third of the processor time of an
 // echo through the relay, and a quarter of that of a new socket.
 //
-// Add, Remove and Wake may be called from any goroutine. Poll, Wait and Woken
-// are for one goroutine only, the poller's owner.
+// Its methods may be called from any goroutine, but Wait from one at a time.
 type Poller struct {
 	epfd int
 	file *os.File // owns epfd
+	raw  syscall.RawConn
 
-	wakeMu sync.Mutex
-	wakefd int // guarded by wakeMu; -1: closed
-	raw    syscall.RawConn
-	ready  func(uintptr) bool // polls into events, bound once
-
-	events []Event
-	n      int
-	due    time.Time // the deadline that is set; zero: none
+	mu     sync.Mutex // guards what follows
+	wakefd int        // -1: closed
+	due    time.Time  // the deadline that is set; zero: none
 }
 
 // NewPoller opens a poller. Close returns its two descriptors.
@@ -74,10 +69,6 @@ func NewPoller() (*Poller, error) {
 		return nil, fmt.Errorf("create epoll instance: %w", err)
 	}
 	p := &Poller{epfd: epfd, wakefd: -1}
-	p.ready = func(uintptr) bool {
-		p.n = p.Poll(p.events)
-		return p.n > 0
-	}
 	// Go's poller takes descriptors that do not block. A read from this one
 	// never happens, so the flag changes nothing else.
 	if err := unix.SetNonblock(epfd, true); err != nil {
@@ -133,24 +124,27 @@ func (p *Poller) Poll(events []Event) int {
 	return int(n)
 }
 
-// Wait fills events and returns how many there are: at least one, or zero
-// after d or somewhat earlier; a negative d is no limit.
-func (p *Poller) Wait(events []Event, d time.Duration) int {
-	if d >= 0 {
-		p.dueWithin(d)
-	}
-	p.events, p.n = events, 0
-	if err := p.raw.Read(p.ready); err != nil {
+// Wait calls look, and again whenever something may have become ready, until
+// look returns true or the time of Due is over. look is passed the instance's
+// descriptor, as [syscall.RawConn] does.
+func (p *Poller) Wait(look func(uintptr) (done bool)) {
+	if err := p.raw.Read(look); err != nil {
+		p.mu.Lock()
 		p.due = time.Time{}
 		_ = p.file.SetReadDeadline(p.due) // it has passed
-		return 0
+		p.mu.Unlock()
 	}
-	return p.n
 }
 
-// dueWithin sets the deadline of a wait, unless one is set that comes before
-// it and is still to come: waking early is cheaper than setting it each time.
-func (p *Poller) dueWithin(d time.Duration) {
+// Due has the current or next Wait end after d or somewhat earlier; a negative d
+// sets nothing. A time that was set, is still to come and comes before that
+// stays: waking early is cheaper than setting it each time.
+func (p *Poller) Due(d time.Duration) {
+	if d < 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
 	by := now.Add(d)
 	if p.due.After(now) && !p.due.After(by) {
@@ -162,8 +156,8 @@ func (p *Poller) dueWithin(d time.Duration) {
 
 // Wake makes the current or next Wait return with an event of [WakeToken].
 func (p *Poller) Wake() {
-	p.wakeMu.Lock()
-	defer p.wakeMu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.wakefd < 0 {
 		return
 	}
@@ -180,12 +174,12 @@ func (p *Poller) Woken() {
 // Close returns the poller's descriptors. Nothing but Wake, which then does
 // nothing, may be called afterwards.
 func (p *Poller) Close() {
-	p.wakeMu.Lock()
+	p.mu.Lock()
 	if p.wakefd >= 0 {
 		_ = unix.Close(p.wakefd)
 		p.wakefd = -1
 	}
-	p.wakeMu.Unlock()
+	p.mu.Unlock()
 	_ = p.file.Close()
 }
 

@@ -111,21 +111,30 @@ func TestPoller(t *testing.T) {
 	if n := p.Poll(events); n != 0 {
 		t.Fatalf("%d events before anything happened", n)
 	}
+	// wait takes events; none: within d there are none.
+	wait := func(d time.Duration) (n int) {
+		p.Due(d)
+		p.Wait(func(uintptr) bool {
+			n = p.Poll(events)
+			return n > 0
+		})
+		return n
+	}
 	began := time.Now()
-	if n := p.Wait(events, 20*time.Millisecond); n != 0 || time.Since(began) > 5*time.Second {
+	if n := wait(20 * time.Millisecond); n != 0 || time.Since(began) > 5*time.Second {
 		t.Fatalf("%d events after %v", n, time.Since(began))
 	}
 
 	// A wake-up that comes before the wait is not lost.
 	p.Wake()
-	if n := p.Wait(events, -1); n != 1 || events[0].Token() != WakeToken {
+	if n := wait(-1); n != 1 || events[0].Token() != WakeToken {
 		t.Fatalf("%d events, token %x", n, events[0].Token())
 	}
 	p.Woken()
 
 	// One that comes during it ends it.
 	go p.Wake()
-	if n := p.Wait(events, time.Minute); n != 1 || events[0].Token() != WakeToken {
+	if n := wait(time.Minute); n != 1 || events[0].Token() != WakeToken {
 		t.Fatalf("%d events, token %x", n, events[0].Token())
 	}
 	p.Woken()
@@ -146,7 +155,7 @@ func TestPoller(t *testing.T) {
 		t.Helper()
 		deadline := time.Now().Add(5 * time.Second)
 		for time.Now().Before(deadline) {
-			for _, e := range events[:p.Wait(events, 100*time.Millisecond)] {
+			for _, e := range events[:wait(100*time.Millisecond)] {
 				if e.Token() == 7 && e.Generation() == 42 && e.What()&bit != 0 {
 					return
 				}
