@@ -15,8 +15,8 @@
 // a portable engine with two goroutines a pair keeps the same contract.
 //
 // A loop's goroutine waits for its turn behind all others that compute. Where
-// these may be hundreds they do a wakeup in its stead ([Relay.Help]), so a loop
-// has a lock, taken once a wakeup. Nobody else waits for that.
+// these may be hundreds they do its work when it is overdue ([Relay.Help]), so a
+// loop has a lock, which is taken once a wakeup; none of them waits for it.
 //
 // A payload of which 64 KiB or more are left, and that nobody has to read, is
 // spliced from one socket to the other through a pipe, never past the end of

@@ -153,9 +153,9 @@ func (l *loop) run() {
 	}
 }
 
-// wakeup takes as many events as events has room for, which it returns, has
-// their pairs take their turns, then those whose turn had ended before their
-// bytes did, and obeys orders.
+// wakeup takes as many events as there is room for in events, and returns their
+// number. Their pairs have their turns, then as many of those whose turn had ended
+// before their bytes did; and then it obeys orders.
 func (l *loop) wakeup(events []sys.Event) int {
 	if l.over {
 		return 0
@@ -169,7 +169,7 @@ func (l *loop) wakeup(events []sys.Event) int {
 	if len(l.pool) > 0 && l.now-l.used >= keepSpares {
 		l.pool = nil // a burst is over
 	}
-	before := len(l.work)
+	before := min(len(l.work), len(events))
 	for i := range events[:n] {
 		l.event(&events[i])
 	}
@@ -247,8 +247,8 @@ func (l *loop) adopt(p *pair) bool {
 	return true
 }
 
-// overtime gives another turn to the first n pairs that had more to move: those
-// of the last wakeup, so that no pair has two turns in one.
+// overtime gives another turn to the first n pairs that had more to move, which
+// are of wakeups before, so that no pair has two turns in one.
 func (l *loop) overtime(n int) {
 	for _, p := range l.work[:n] {
 		p.queued = false

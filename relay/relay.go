@@ -298,11 +298,12 @@ func (r *Relay) least() engine {
 	return best
 }
 
-// Help has the caller do a part of a loop's work if that has not looked at its
-// sockets for a millisecond, some 0.3 ms. It is for goroutines of which hundreds
-// may compute at once, to call every few dozen microseconds, with no lock held:
-// Go's scheduler has a loop wait its turn behind all of them. Each call asks one
-// loop, so it costs a look at the clock where none is overdue.
+// Help has the caller do some of a loop's work, if that has not looked at its
+// sockets for a millisecond: by Go's scheduler it would wait behind everybody who
+// computes. It is for goroutines that may be hundreds, to call every few dozen
+// microseconds, with no lock held that an Owner's methods take, and where a panic
+// is not recovered. Each call asks one loop, and costs no more than a look at the
+// clock if that is not overdue.
 func (r *Relay) Help() { r.engines[rand.IntN(len(r.engines))].help() } // #nosec G404 -- no secret
 
 // Stats returns the totals so far.
