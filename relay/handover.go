@@ -30,13 +30,16 @@ func (l *loop) handOver(sum *Handover, give func([]Handed) ([]bool, error), gone
 		refused, err := give(handed)
 		if !l.ask(func(l *loop) {
 			for i, p := range batch {
-				if err == nil && (i >= len(refused) || !refused[i]) {
+				switch {
+				case p.state != resting: // cut meanwhile
+					handed[i].Owner = nil
+				case err == nil && (i >= len(refused) || !refused[i]):
 					l.forget(p)
-					continue
+				default:
+					sum.Refused++
+					handed[i].Owner = nil
+					l.install(p)
 				}
-				sum.Refused++
-				handed[i].Owner = nil
-				l.rouse(p)
 			}
 		}) {
 			return ErrStopping
@@ -149,9 +152,6 @@ func (m meter) debt(now int64) time.Duration {
 // forget lets go of a pair that another process has now: closing a descriptor
 // that is not the last one of its socket says nothing to anybody.
 func (l *loop) forget(p *pair) {
-	if p.state != resting {
-		return // cut meanwhile
-	}
 	p.state = dead
 	l.table.drop(p)
 	for side := range p.ends {
@@ -160,13 +160,6 @@ func (l *loop) forget(p *pair) {
 	}
 	p.watch = nil
 	l.pairs.Add(-1)
-}
-
-// rouse goes on with a pair that was not taken.
-func (l *loop) rouse(p *pair) {
-	if p.state == resting {
-		l.install(p)
-	}
 }
 
 // receive makes a pair of two sockets that are open already.

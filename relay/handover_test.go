@@ -238,6 +238,23 @@ func TestHandoverRefused(t *testing.T) {
 	}
 }
 
+// A pair that is cut while it rests has ended here: its owner hears that once.
+func TestCutWhileItRests(t *testing.T) {
+	both := twoRelays(t, false)
+	j := both[0].join(t, nil)
+	h, err := both[0].HandOver(func([]Handed) ([]bool, error) {
+		for _, e := range both[0].engines {
+			l := e.(*loop)
+			l.ask(func(*loop) { l.table.each(l.cut) })
+		}
+		return nil, nil
+	}, func(Owner) { t.Error("it is said to be another process's") })
+	if err != nil || h != (Handover{}) {
+		t.Errorf("%+v (%v), want nothing", h, err)
+	}
+	within(t, "Closed", j.owner.closed)
+}
+
 // What cannot be handed over stays, and is told apart from what only cannot now.
 func TestHandoverLeaves(t *testing.T) {
 	f := func(what string, secure bool, edit func(*Call), do func(joined), want Handover) {
