@@ -3,6 +3,7 @@ package listener
 import (
 	"fmt"
 	"net"
+	"os"
 	"strings"
 )
 
@@ -26,15 +27,19 @@ func (s *Set) inherit(address string) (net.Listener, error) {
 
 // disinherit closes what was inherited and is not needed. The caller holds mu.
 func (s *Set) disinherit() {
-	for _, f := range s.opts.Inherited {
+	for address, f := range s.opts.Inherited {
 		_ = f.Close()
+		if path, unix := strings.CutPrefix(address, unixPrefix); unix && s.bound[address] == nil {
+			s.unused = append(s.unused, path)
+		}
 	}
 	s.opts.Inherited = nil
 }
 
 // UnlinkAtEnd says whether the files of Unix sockets are removed when their
 // listeners end. At first those of the Set's own are and those of inherited ones
-// are not: of two processes that listen, only one is to remove them.
+// are not: of two processes that listen, only one is to remove them. If it is this
+// one, the files of inherited ones that no listener has wanted are removed now.
 func (s *Set) UnlinkAtEnd(yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,5 +47,11 @@ func (s *Set) UnlinkAtEnd(yes bool) {
 		if ln, unix := sk.ln.(*net.UnixListener); unix {
 			ln.SetUnlinkOnClose(yes)
 		}
+	}
+	if yes {
+		for _, path := range s.unused {
+			_ = os.Remove(path)
+		}
+		s.unused = nil
 	}
 }

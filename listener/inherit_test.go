@@ -156,6 +156,27 @@ func TestInheritIsPreparedAndAborted(t *testing.T) {
 	}
 }
 
+// The file of a Unix socket that no listener wants any more goes with it, once
+// this Set is the one to remove files.
+func TestInheritRemovesTheFileOfAnUnusedSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	unix := web()
+	unix.Address = "unix:" + path
+	s := New(options(hello))
+	change(t, s, unix)
+	next := heir(t, s)
+	change(t, next, web())
+	if _, err := request("unix", path); err != nil {
+		t.Errorf("the Set before, which still listens: %v", err)
+	}
+	s.UnlinkAtEnd(false)
+	shutdown(t, s)
+	next.UnlinkAtEnd(true)
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file of a socket that nobody listens on: %v", err)
+	}
+}
+
 // A socket of another kind than the address says is refused.
 func TestInheritRefusesAnotherKind(t *testing.T) {
 	s, _ := serve(t, options(hello), web())

@@ -89,6 +89,7 @@ type Set struct {
 	retired []*socket          // guarded by mu: stopped, and not known to be empty
 	pending *Change            // guarded by mu: neither committed nor aborted
 	closed  bool               // guarded by mu: Shutdown was called
+	unused  []string           // guarded by mu: files of inherited Unix sockets that no listener has
 }
 
 // New returns a Set without listeners.
