@@ -194,10 +194,10 @@ func (a *app) succeed(began func()) error {
 		defer in.receiving.Store(false)
 		a.receive(in)
 	})
-	// stop waits for that.
+	// stop waits for that. What is taken is said, lest two processes have a socket.
 	go func() {
 		<-a.ending
-		in.channel.Close()
+		in.channel.StopReceiving()
 	}()
 	return nil
 }
@@ -208,6 +208,7 @@ func (a *app) receive(in *inheritance) {
 	defer in.channel.Close()
 	got, refused := 0, 0
 	var why error // the last refusal
+	var last done
 	for {
 		f, err := in.channel.Receive()
 		switch {
@@ -233,9 +234,7 @@ func (a *app) receive(in *inheritance) {
 			}
 			f.Close()
 		case err == nil && f.Kind == wordDone:
-			var d done
-			if err = f.Decode(&d); err == nil {
-				a.onCommand(func() { a.inheritDrains(d.Drains) })
+			if err = f.Decode(&last); err == nil {
 				err = io.EOF
 			}
 			f.Close()
@@ -245,9 +244,10 @@ func (a *app) receive(in *inheritance) {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) { // that is stop
 			a.log.Warn("the channel to the process before this one broke", "error", err)
 		}
+		a.onCommand(func() { a.inheritDrains(last.Drains) })
 		a.log.Info("sockets taken over", "sockets", got, "refused", refused)
 		if why != nil {
 			a.log.Warn("sockets stay with the process before this one, which drains them", "sockets", refused, "last", why)
@@ -279,15 +279,22 @@ func (a *app) takeSockets(f *handoff.Frame, why *error) (t taken, err error) {
 	return t, nil
 }
 
-// inheritDrains goes on with drains of the predecessor.
+// inheritDrains goes on with drains of the predecessor. Those of which it has said
+// nothing, as it may have died, begin anew.
 func (a *app) inheritDrains(all []drain.Carried) {
 	backends := map[balancer.Key]balancer.BackendStatus{}
 	for _, b := range a.registry.Snapshot() {
 		backends[b.Key()] = b
 	}
+	drains := func(b balancer.BackendStatus) bool { return b.Mode == balancer.Drain || b.AsksDrain() }
 	for _, d := range all {
-		if b, known := backends[d.Key]; known && (b.Mode == balancer.Drain || b.AsksDrain()) {
+		if b, known := backends[d.Key]; known && drains(b) {
 			a.drainer.Resume(d, a.drainPolicy(d.Pool))
+		}
+	}
+	for key, b := range backends {
+		if _, begun := a.drainer.Of(key); !begun && !b.Retired && b.Sockets > 0 && drains(b) {
+			a.startDrain(key, b.Name, a.drainPolicy(b.Pool), 0)
 		}
 	}
 }

@@ -148,6 +148,10 @@ func Open(fd int) (*Conn, error) {
 // SetDeadline is when Send and Receive fail; the zero time: never.
 func (c *Conn) SetDeadline(t time.Time) { _ = c.unix.SetDeadline(t) }
 
+// StopReceiving has Receive fail, one that waits too; a frame is received or not.
+// Send goes on. It may be called at any time.
+func (c *Conn) StopReceiving() { _ = c.unix.SetReadDeadline(time.Unix(1, 0)) }
+
 // Close ends the channel: the other side reads io.EOF behind what was sent. It
 // may be called at any time.
 func (c *Conn) Close() { _ = c.unix.Close() }
@@ -248,6 +252,9 @@ func (r *reader) fill(b []byte) error {
 		n, oobn, flags, _, err := r.unix.ReadMsgUnix(b[done:], oob[:])
 		r.take(oob[:oobn])
 		r.cut = r.cut || flags&syscall.MSG_CTRUNC != 0
+		if errors.Is(err, syscall.ECONNRESET) {
+			n, err = 0, nil // it has ended, and had not read all that it was sent
+		}
 		switch {
 		case err != nil && !errors.Is(err, io.EOF):
 			return err

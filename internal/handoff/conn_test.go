@@ -197,6 +197,47 @@ func TestReceiveRefuses(t *testing.T) {
 	}
 }
 
+// A side that ends with something unread is at an end, not an error: it may have
+// died at any moment.
+func TestAnEndWithSomethingUnread(t *testing.T) {
+	a, b := pair(t)
+	if err := errors.Join(a.Send(1, "unread"), b.Send(2, "last", files(t, 1)...)); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	f, err := a.Receive()
+	if err != nil || f.Kind != 2 || len(f.Descriptors) != 1 {
+		t.Fatalf("what it has sent: %+v, %v", f, err)
+	}
+	f.Close()
+	if _, err := a.Receive(); err != io.EOF {
+		t.Errorf("behind that comes %v, want io.EOF", err)
+	}
+}
+
+// One that receives no more can still answer.
+func TestStopReceiving(t *testing.T) {
+	a, b := pair(t)
+	waits := make(chan error)
+	go func() {
+		_, err := a.Receive()
+		waits <- err
+	}()
+	a.StopReceiving()
+	if err := <-waits; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a Receive that waits ends with %v", err)
+	}
+	if err := errors.Join(b.Send(1, "late", files(t, 1)...), a.Send(2, "answer")); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := b.Receive(); err != nil || f.Kind != 2 {
+		t.Errorf("the answer is %+v, %v", f, err)
+	}
+	if f, err := a.Receive(); err == nil {
+		t.Errorf("it has received %+v", f)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
