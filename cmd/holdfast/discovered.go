@@ -25,6 +25,9 @@ func (a *app) summary() string {
 // takeFound puts the backends that discovery has found in force, as a reload
 // does; but no file is read, and nothing else changes.
 func (a *app) takeFound() {
+	if a.leaving {
+		return // the sources are closed, and name nobody
+	}
 	full := a.cfg.WithBackends(a.discovery.Backends())
 	pools, err := a.registry.Compile(full.Pools)
 	if err != nil { // each list was judged when it came
