@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -17,26 +16,27 @@ const (
 	// not open yet; then it takes longer from time to time, up to passSlowly.
 	passEvery  = 50 * time.Millisecond
 	passSlowly = time.Second
+	// passFor is how long sockets are offered at most, lest a client that never
+	// ends its message keeps the others from being drained.
+	passFor = 30 * time.Second
 	// freshTime is how long handshakes may be on their way that nobody knows of
 	// yet: a listener that has stopped gives fresh connections a second.
 	freshTime = 1500 * time.Millisecond
 )
 
-var errSucceeded = errors.New("another process has taken over")
-
 // leave ends a process that has a successor: nothing new is taken, requests
 // under way are answered, open sockets are handed over as long as some can be,
 // and the others are drained at their pools' pace. It returns when nothing is
-// left, by the longest deadline at the latest; a signal to stop ends it sooner.
+// left, by passFor and the longest deadline at the latest; a signal to stop ends
+// it sooner.
 func (a *app) leave(signals <-chan os.Signal) {
 	s := a.succession
 	pid := s.process.Process.Pid
 	a.log.Info("upgraded: the successor serves", "pid", pid, "version", s.version)
-	a.notReady.Store(&errSucceeded)
 	a.listeners.UnlinkAtEnd(false)
 	notifyManager(fmt.Sprintf("MAINPID=%d", pid))
 	deadline := a.longestDeadline()
-	ctx, cancel := timeout(deadline)
+	ctx, cancel := timeout(passFor + deadline)
 	defer cancel()
 	a.closeAdmin(deadline)
 	a.prober.Close()
@@ -56,7 +56,7 @@ func (a *app) leave(signals <-chan os.Signal) {
 		a.handOver(ctx, s, answered)
 		a.empty(ctx)
 	}()
-	exited, late := s.exited, (<-chan time.Time)(nil)
+	exited, over, late := s.exited, ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-empty:
@@ -65,6 +65,10 @@ func (a *app) leave(signals <-chan os.Signal) {
 		case <-late:
 			a.stop(lastSecond)
 			return
+		case <-over:
+			// What was sent is answered first, lest two processes have a socket;
+			// but not by a successor that hangs.
+			over, late = nil, time.After(a.cfg.Shutdown.Deadline)
 		case order := <-a.orders:
 			order()
 		case <-exited:
@@ -74,9 +78,7 @@ func (a *app) leave(signals <-chan os.Signal) {
 			switch {
 			case isEnd(got):
 				a.log.Info("stopping", "signal", got.String(), "deadline", a.cfg.Shutdown.Deadline.String())
-				// What was sent is answered first, lest two processes have a socket.
 				cancel()
-				late = time.After(a.cfg.Shutdown.Deadline)
 			case got == syscall.SIGUSR1:
 				a.reopen()
 			default:
@@ -110,8 +112,8 @@ func (a *app) closeAdmin(within time.Duration) {
 }
 
 // handOver hands open sockets over until none is left that can be, nor a
-// handshake that may become one. What goes wrong leaves the sockets here.
-// answered is closed when no listener has a request any more.
+// handshake that may become one, for passFor at most. What goes wrong leaves the
+// sockets here. answered is closed when no listener has a request any more.
 func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struct{}) {
 	defer s.channel.Close()
 	began, told, handed := time.Now(), false, 0
@@ -119,8 +121,8 @@ func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struc
 		a.log.Warn("sticky keys of the last moment are not handed over", "error", err)
 	}
 	for pause := passEvery; ; pause = min(pause*3/2, passSlowly) {
-		// Asked before the pass: what opens during it is for the next one.
-		last := (isClosed(answered) || time.Since(began) > freshTime) && a.handshakes() == 0
+		// Looked at first: what opens from here on is met, or seen here.
+		settled := (isClosed(answered) || time.Since(began) > freshTime) && a.handshakes() == 0
 		sum, err := a.proxy.HandOver(func(list []proxy.CarriedSocket, descriptors []int) ([]bool, error) {
 			return s.send(ctx, list, descriptors)
 		})
@@ -137,7 +139,7 @@ func (a *app) handOver(ctx context.Context, s *succession, answered <-chan struc
 			a.log.Error("sockets are not all handed over, the others are drained here", "code", codeUpgrade, "error", err)
 			return
 		}
-		if last && sum.Busy == 0 {
+		if settled && sum.Busy == 0 || time.Since(began) > passFor {
 			break
 		}
 		select {

@@ -3,10 +3,11 @@ package main
 import (
 	"net"
 	"os"
+	"time"
 )
 
 // notifyManager tells the service manager of a change (sd_notify(3)), if there
-// is one that wants to be told. It does not wait.
+// is one that wants to be told. It waits a moment at most.
 func notifyManager(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -17,5 +18,6 @@ func notifyManager(state string) {
 		return
 	}
 	defer c.Close()
+	_ = c.SetWriteDeadline(time.Now().Add(passEvery))
 	_, _ = c.Write([]byte(state))
 }
