@@ -120,6 +120,9 @@ func (a *app) startSuccessor() (*succession, error) {
 	defer func() {
 		if !done {
 			s.release()
+			if s.channel != nil {
+				s.channel.Close()
+			}
 		}
 	}()
 	listeners, err := a.listeners.Handover()
