@@ -250,7 +250,7 @@ func (a *app) receive(in *inheritance) {
 		a.onCommand(func() { a.inheritDrains(last.Drains) })
 		a.log.Info("sockets taken over", "sockets", got, "refused", refused)
 		if why != nil {
-			a.log.Warn("sockets stay with the process before this one, which drains them", "sockets", refused, "last", why)
+			a.log.Warn("sockets stay with the process before this one, which drains them", "last", why)
 		}
 		return
 	}
